@@ -1,0 +1,1 @@
+"""Measurements of Fiftytwo, each printed by one command."""

@@ -1,0 +1,106 @@
+"""Publishes a workload into Kafka in full batches, so that filling the topic takes seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import murmur2
+
+from benchmarks.workload import Chunk, Workload, bars, clocks, ticks
+from streams.core.sessions import Markets
+
+BATCH_BYTES: Final = 1_000_000
+BATCHES_IN_FLIGHT: Final = 16
+
+
+class Loader:
+    """Appends records to the partitions of one topic, each batch as large as the broker takes it."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str, partitions: int) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._builders = [producer.create_batch() for _ in range(partitions)]
+        self._partition: dict[bytes, int] = {}
+        self._sent: list[asyncio.Future[Any]] = []
+        self.records = 0
+
+    async def append(self, key: bytes | None, value: bytes) -> None:
+        """Append one record: to the partition of its key, or to every partition without one."""
+        if key is None:
+            for partition in range(len(self._builders)):
+                await self._append(partition, None, value)
+            return
+        partition = self._partition.get(key, -1)
+        if partition < 0:
+            partition = (murmur2(key) & 0x7FFFFFFF) % len(self._builders)
+            self._partition[key] = partition
+        await self._append(partition, key, value)
+
+    async def flush(self) -> None:
+        """Send what is left and wait until the broker has all of it."""
+        for partition, builder in enumerate(self._builders):
+            if builder.record_count():
+                await self._send(partition)
+        await asyncio.gather(*self._sent)
+        self._sent.clear()
+
+    async def _append(self, partition: int, key: bytes | None, value: bytes) -> None:
+        self.records += 1
+        if self._builders[partition].append(timestamp=None, key=key, value=value) is None:
+            await self._send(partition)
+            self._builders[partition].append(timestamp=None, key=key, value=value)
+
+    async def _send(self, partition: int) -> None:
+        builder, self._builders[partition] = self._builders[partition], self._producer.create_batch()
+        builder.close()
+        self._sent.append(await self._producer.send_batch(builder, self._topic, partition=partition))
+        if len(self._sent) >= BATCHES_IN_FLIGHT:
+            await asyncio.gather(*self._sent)
+            self._sent.clear()
+
+
+async def publish(
+    bootstrap: str,
+    topic: str,
+    partitions: int,
+    workload: Workload,
+    markets: Markets,
+    progress: Callable[[str], None],
+    *,
+    compression: str | None = None,
+) -> tuple[int, int]:
+    """Publish the history and the session; return how many records each of them took."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, max_batch_size=BATCH_BYTES, acks=1, compression_type=compression
+    )
+    await producer.start()
+    try:
+        loader = Loader(producer, topic, partitions)
+        progress(f"publishing {workload.bars:,} bars")
+        await _append_all(loader, bars(workload, markets))
+        history = loader.records
+        progress(f"publishing {workload.ticks:,} ticks")
+        pending = clocks(workload, markets)
+        fed = 0
+        for chunk in ticks(workload, markets):
+            for key, value in zip(chunk.keys, chunk.values, strict=True):
+                while pending and pending[0][0] <= fed:
+                    await loader.append(None, pending.pop(0)[1])
+                await loader.append(key, value)
+                fed += 1
+        for _, value in pending:
+            await loader.append(None, value)
+        await loader.flush()
+    finally:
+        await producer.stop()
+    return history, loader.records - history
+
+
+async def _append_all(loader: Loader, chunks: Iterable[Chunk]) -> None:
+    for chunk in chunks:
+        for key, value in zip(chunk.keys, chunk.values, strict=True):
+            await loader.append(key, value)
+    await loader.flush()

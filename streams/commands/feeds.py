@@ -1,0 +1,273 @@
+"""`fiftytwo publish`, `replay` and `clock`: records into Kafka."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from streams.commands.options import (
+    EXIT_FAILED,
+    Commands,
+    Options,
+    PlainCommand,
+    Terminated,
+    common_options,
+    markets_of,
+    parse_date_option,
+    plural,
+    run_async,
+)
+
+if TYPE_CHECKING:
+    from streams.feeds.history import Refused
+    from streams.feeds.publish import Kind, Progress
+
+REFUSED_SHOWN: Final = 20
+"""Lines that are told one by one; a file of another kind would otherwise fill the screen."""
+
+REPLAY_NOTE_EVERY: Final = 1_000
+
+FILES: Final = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
+CSV_FILES: Final = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+RATE: Final = click.FloatRange(min=0, min_open=True)
+
+RATE_HELP: Final = "Records a second; as fast as Kafka takes them when absent."
+INSTRUMENT_HELP: Final = "Whose bars they are, where the file's name does not say."
+
+
+@click.group(cls=Commands)
+def publish() -> None:
+    """Send the records of files to Kafka: ticks, daily bars or news.
+
+    A line that cannot be used is named with its file, its number and what is wrong; the others are sent, and the exit
+    code is 1. A dash stands for standard input.
+    """
+
+
+@publish.command("ticks")
+@click.argument("files", nargs=-1, required=True, type=FILES, metavar="FILE...")
+@click.option("--rate", type=RATE, metavar="NUMBER", help=RATE_HELP)
+@common_options(hidden=True)
+@click.pass_obj
+def publish_ticks(options: Options, *, files: Sequence[str], rate: float | None) -> None:
+    """Send ticks, bars and clocks from JSON lines, one record a line.
+
+    schemas/ describes the records. They go to market.ticks.v1, keyed by instrument.
+
+    Examples:
+      fiftytwo publish ticks ticks.jsonl
+      zcat ticks.jsonl.gz | fiftytwo publish ticks - --rate 5000
+
+    A line of such a file:
+      {"instrument":"XNYS:BABA","time":"2025-09-30T13:30:00Z","price":"181.66","size":"100"}
+    """
+    _publish(options, "ticks", files, rate=rate)
+
+
+@publish.command("bars")
+@click.argument("files", nargs=-1, required=True, type=FILES, metavar="FILE...")
+@click.option("--instrument", metavar="MIC:SYMBOL", help=INSTRUMENT_HELP)
+@click.option("--rate", type=RATE, metavar="NUMBER", help=RATE_HELP)
+@common_options(hidden=True)
+@click.pass_obj
+def publish_bars(options: Options, *, files: Sequence[str], instrument: str | None, rate: float | None) -> None:
+    """Send daily bars from CSV files, the history that windows are built from.
+
+    A file has the columns date, open, high, low, close and, if known, volume, under a line that names them. Its name
+    says whose bars they are: XNYS_BABA.csv or XNYS_BABA_daily.csv.
+
+    Examples:
+      fiftytwo publish bars history/*.csv
+      fiftytwo publish bars - --instrument XNYS:BABA < bars.csv
+    """
+    _publish(options, "bars", files, instrument=instrument, rate=rate)
+
+
+@publish.command("news")
+@click.argument("files", nargs=-1, required=True, type=FILES, metavar="FILE...")
+@click.option("--rate", type=RATE, metavar="NUMBER", help=RATE_HELP)
+@common_options(hidden=True)
+@click.pass_obj
+def publish_news(options: Options, *, files: Sequence[str], rate: float | None) -> None:
+    """Send articles, from plain text (one a file) or JSON lines (one a line).
+
+    The text starts with region, source, publication time and tags; docs and schemas/article.schema.json say more. They
+    go to news.articles.v1, keyed by article.
+
+    Examples:
+      fiftytwo publish news article.txt
+      fiftytwo publish news articles.jsonl
+    """
+    _publish(options, "news", files, rate=rate)
+
+
+@click.group(cls=Commands)
+def replay() -> None:
+    """Play the past again as a market, with its own clock.
+
+    A replay has its own prefix: partitions that have seen the live clock refuse a replayed one.
+    """
+
+
+@replay.command("bars")
+@click.argument("files", nargs=-1, required=True, type=CSV_FILES, metavar="FILE...")
+@click.option(
+    "--from",
+    "from_date",
+    required=True,
+    metavar="DATE",
+    callback=parse_date_option,
+    help="First session that is played; bars before it are history.",
+)
+@click.option("--instrument", metavar="MIC:SYMBOL", help=INSTRUMENT_HELP)
+@common_options(hidden=True)
+@click.pass_obj
+def replay_bars(options: Options, *, files: Sequence[Path], from_date: int, instrument: str | None) -> None:
+    """Play daily bars as a market: history before DATE as bars, sessions from DATE on as ticks and clocks.
+
+    A played session has four ticks: the open at the bell, then the nearer of high and low after a third of the session,
+    the other after two thirds, and the close a second before the bell. Files of several instruments are merged by time.
+
+    Examples:
+      fiftytwo --prefix replay. topics apply
+      fiftytwo --prefix replay. replay bars XNYS_BABA_daily.csv --from 2025-09-11
+    """
+    if instrument is not None and len(files) > 1:
+        raise click.BadParameter(
+            "expected one file with it, since it says whose bars the file holds", param_hint="'--instrument'"
+        )
+    config = options.config()
+    markets = markets_of(config)
+
+    async def send() -> int:
+        from streams.core.units import DAY_NS, format_date
+        from streams.feeds.replay import replay_files
+        from streams.feeds.sender import Sender
+
+        with _counter("Playing") as note:
+            async with Sender(config) as sender:
+                for step in replay_files(files, from_date=from_date, markets=markets, instrument=instrument):
+                    await sender.send(step)
+                    if sender.sent % REPLAY_NOTE_EVERY == 0:
+                        note(sender.sent, format_date(step.time_ns // DAY_NS) if step.time_ns else "history")
+                await sender.flush()
+                return sender.sent
+
+    click.echo(f"Sent {plural(run_async(send()), 'record')}.", err=True)
+
+
+@click.command(cls=PlainCommand)
+@common_options(hidden=True)
+@click.pass_obj
+def clock(options: Options) -> None:
+    """Write the time into every partition, each second.
+
+    It runs until it is ended. Sessions close and verdicts fall by it when nothing trades. One clock is enough for a
+    set-up; two do no harm.
+
+    Examples:
+      fiftytwo clock
+    """
+    config = options.config()
+
+    async def tick() -> None:
+        from streams.core.units import format_time
+        from streams.feeds.clock import run_clock
+
+        with _status(f"Writing the time to {config.kafka.bootstrap_servers} each second") as note:
+            await run_clock(config, on_sent=lambda time_ns: note(format_time(time_ns)))
+
+    try:
+        run_async(tick())
+    except Terminated:
+        return  # It runs until it is told to end: that is its regular end.
+
+
+def _publish(
+    options: Options, kind: Kind, files: Sequence[str], *, instrument: str | None = None, rate: float | None = None
+) -> None:
+    config = options.config()
+    told = 0
+
+    def tell_refused(refused: Refused) -> None:
+        nonlocal told
+        told += 1
+        if told <= REFUSED_SHOWN:
+            click.echo(f"refused: {refused}", err=True)
+
+    async def send() -> tuple[int, int]:
+        from streams.feeds.publish import publish as publish_files
+
+        with _progress(f"Sending {kind}") as note:
+            done = await publish_files(
+                config, kind, files, instrument=instrument, rate=rate, on_refused=tell_refused, on_progress=note
+            )
+        return done.sent, done.refused
+
+    sent, refused = run_async(send())
+    if refused > REFUSED_SHOWN:
+        click.echo(f"... and {plural(refused - REFUSED_SHOWN, 'line')} more", err=True)
+    click.echo(
+        f"Sent {plural(sent, 'record')}" + (f", refused {plural(refused, 'line')}." if refused else "."), err=True
+    )
+    if refused:
+        sys.exit(EXIT_FAILED)
+
+
+# Progress goes to standard error, and only to a terminal: a log file wants the last line alone.
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[Progress], None]]:
+    if not sys.stderr.isatty():
+        yield lambda progress: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TextColumn("{task.fields[sent]:,} sent"),
+        TextColumn("{task.fields[refused]:,} refused"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None, sent=0, refused=0)
+
+        def note(progress: Progress) -> None:
+            total = progress.bytes_total or None
+            bar.update(task, completed=progress.bytes_read, total=total, sent=progress.sent, refused=progress.refused)
+
+        yield note
+
+
+@contextmanager
+def _counter(title: str) -> Iterator[Callable[[int, str], None]]:
+    started = time.monotonic()
+    with _status(title, told=False) as note:
+
+        def count(sent: int, place: str) -> None:
+            rate = sent / max(time.monotonic() - started, 1e-3)
+            note(f"{place}: {sent:,} records, {rate:,.0f} a second")
+
+        yield count
+
+
+@contextmanager
+def _status(title: str, *, told: bool = True) -> Iterator[Callable[[str], None]]:
+    if not sys.stderr.isatty():
+        if told:
+            click.echo(f"{title}.", err=True)
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(title) as status:
+        yield lambda text: status.update(f"{title}: {text}")

@@ -1,0 +1,63 @@
+"""The one way to compile a function: numba, cached in a folder named by the sources it was compiled from.
+
+numba's own cache looks only at the file of the function itself, so that an edit in a helper of another file would go on
+running the old rules. The cache folder therefore carries a hash of every source file of `core` and `wire`, of numba's
+version and of the processor that the code was made for: other sources, another folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@cache
+def cache_folder() -> Path:
+    """Return the folder of the compiled code of exactly these sources.
+
+    Its parent is `FIFTYTWO_CACHE_DIR` where that is set, else `NUMBA_CACHE_DIR`, else `fiftytwo/compiled` in the user's
+    cache folder.
+    """
+    digest = hashlib.sha256(numba.__version__.encode())
+    digest.update(str(numba.config.CPU_NAME).encode())
+    for folder in ("core", "wire"):
+        for source in sorted((_PACKAGE / folder).glob("*.py")):
+            digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return _cache_root() / digest.hexdigest()[:16]
+
+
+def _cache_root() -> Path:
+    for variable in ("FIFTYTWO_CACHE_DIR", "NUMBA_CACHE_DIR"):
+        if value := os.environ.get(variable):
+            return Path(value)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fiftytwo" / "compiled"
+
+
+def njit(function: Function) -> Function:
+    """Compile a function of the hot path: no Python objects, no interpreter lock, cached on disk."""
+    return _compiled(function, inline=False)
+
+
+def inlined(function: Function) -> Function:
+    """Compile a small helper into its callers: several times a record, a call costs more than the work."""
+    return _compiled(function, inline=True)
+
+
+def _compiled(function: Function, *, inline: bool) -> Function:
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_folder())
+    try:
+        compiled: Function = numba.njit(cache=True, nogil=True, forceinline=inline)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+    return compiled

@@ -1,0 +1,203 @@
+"""The engine without a broker: feed it ticks, bars and clocks, take signals back. For notebooks, tests and back-tests.
+
+It runs the very step that the worker runs, so what it says is what the worker would have said for the same log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from streams.core.eligibility import eligible
+from streams.core.engine import Engine
+from streams.core.layout import (
+    BAR,
+    BAR_OFFICIAL,
+    BAR_TRADED,
+    CONDITION_COUNT,
+    KIND_BAR,
+    KIND_CLOCK,
+    KIND_TICK,
+    MODE_LIVE,
+    MODE_REPLAY,
+    RECORD,
+    REJECT_NAMES,
+    TRADE_ID_BYTES,
+)
+from streams.core.rules import Rules
+from streams.core.sessions import Markets
+from streams.core.signals import Signal, signals_of
+from streams.core.units import (
+    PRICE_MAX,
+    SIZE_MAX,
+    parse_date,
+    parse_decimal,
+    parse_time,
+)
+
+_MODES: Final = {"live": MODE_LIVE, "replay": MODE_REPLAY}
+
+
+class Processor:
+    """One partition's engine, fed by hand.
+
+    Records are folded as soon as they are given; signals wait until `signals` takes them. Time passes only by records:
+    a session is closed by `clock` or by a later session's trade. Clocks are of mode `replay` unless said otherwise, so
+    that the past can be fed without a broker's append time.
+
+    Args:
+        markets: Calendars, from `streams.calendars.load_markets`.
+        rules: Options; the defaults are the product's.
+
+    Example:
+        >>> from streams.calendars import load_markets
+        >>> processor = Processor(load_markets(["XNYS"]))
+        >>> processor.tick("XNYS:BABA", "2025-09-29T13:30:00Z", "174.43")
+        >>> processor.signals()
+        []
+        >>> processor.engine.windows()
+        {'partial': 1, 'degraded': 0, 'full': 0}
+    """
+
+    def __init__(self, markets: Markets, rules: Rules | None = None, *, outputs_max: int = 4096) -> None:
+        rules = rules if rules is not None else Rules(lookback=markets.lookback)
+        self.engine = Engine(markets, rules, outputs_max=outputs_max)
+        self.refused: list[tuple[int, str]] = []
+        self._count = 0
+        self._signals: list[Signal] = []
+
+    def tick(
+        self,
+        instrument: str,
+        time: str | int,
+        price: str,
+        *,
+        size: str = "0",
+        conditions: Sequence[str] | None = None,
+        tape: str | None = None,
+        trade_id: str = "",
+    ) -> None:
+        """Feed one trade.
+
+        Args:
+            instrument: `MIC:SYMBOL`.
+            time: RFC 3339 with a zone, or integer nanoseconds since 1970.
+            price: Decimal string, above zero.
+            size: Decimal string.
+            conditions: Sale-condition codes of one character; None when the feed has none.
+            tape: `A`, `B` or `C`, where the market alone does not tell.
+            trade_id: At most 24 ASCII characters.
+
+        Raises:
+            ValueError: A value is malformed; the text says which and how.
+        """
+        tick: dict[str, Any] = {
+            "instrument": instrument,
+            "time": time,
+            "price": price,
+            "size": size,
+            "trade_id": trade_id,
+        }
+        self.records([{**tick, "conditions": conditions, "tape": tape}])
+
+    def bar(
+        self,
+        instrument: str,
+        session_date: str,
+        *,
+        open: str,
+        high: str,
+        low: str,
+        close: str,
+        volume: str | None = None,
+    ) -> None:
+        """Feed the daily bar of a session that has closed; a volume of "0" says that it had no trade."""
+        bar = {"type": "bar", "instrument": instrument, "session_date": session_date, "volume": volume}
+        self.records([{**bar, "open": open, "high": high, "low": low, "close": close}])
+
+    def clock(self, time: str | int, *, mode: str = "replay") -> None:
+        """Let time pass."""
+        self.records([{"type": "clock", "time": time, "mode": mode}])
+
+    def records(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Feed many records as one batch, each a mapping as on the wire; `append_time` is the broker's.
+
+        Raises:
+            ValueError: A record is malformed; nothing of the batch is folded.
+        """
+        given = list(records)
+        rows = np.zeros(len(given), RECORD)
+        bars = np.zeros(len(given), BAR)
+        buffer = bytearray(b"\0")
+        for index, record in enumerate(given):
+            row = rows[index]
+            row["offset"] = self._count + index
+            append = record.get("append_time")
+            row["append_ns"] = _time(append) if append is not None else 2**61
+            kind = record.get("type") or "tick"
+            if kind == "tick":
+                self._write_tick(row, record, buffer)
+            elif kind == "bar":
+                self._write_bar(row, bars[index], index, record)
+            elif kind == "clock":
+                row["kind"] = KIND_CLOCK
+                row["row"] = -1
+                row["time_ns"] = _time(record["time"])
+                row["mode"] = _MODES[record["mode"]]
+            else:
+                raise ValueError(f"type: expected tick, bar or clock, found {kind!r}")
+        folded = self.engine.fold(rows, bars, np.frombuffer(bytes(buffer), np.uint8))
+        self._signals.extend(signals_of(folded, self.engine))
+        self.refused.extend(
+            (self._count + int(entry["record"]), REJECT_NAMES[entry["reason"]]) for entry in folded.rejects
+        )
+        self._count += len(given)
+
+    def signals(self) -> list[Signal]:
+        """Return the signals since the last call, in order."""
+        taken, self._signals = self._signals, []
+        return taken
+
+    def _write_tick(self, row: np.void, record: Mapping[str, Any], buffer: bytearray) -> None:
+        instrument = record["instrument"]
+        conditions = record.get("conditions")
+        trade_id = (record.get("trade_id") or "").encode("ascii")
+        if len(trade_id) > TRADE_ID_BYTES:
+            raise ValueError(f"trade_id: expected at most {TRADE_ID_BYTES} ASCII characters, found {len(trade_id)}")
+        row["kind"] = KIND_TICK
+        row["row"] = self.engine.instruments.row(instrument)
+        row["time_ns"] = _time(record["time"])
+        row["price"] = _amount("price", record["price"], 1, PRICE_MAX)
+        row["size"] = _amount("size", record.get("size", "0"), 0, SIZE_MAX)
+        row["eligible"] = eligible(instrument[:4], record.get("tape"), conditions)
+        for position, code in enumerate((conditions or ())[:CONDITION_COUNT]):
+            row["conditions"][position] = ord(code)
+        row["trade_id_start"] = len(buffer)
+        row["trade_id_length"] = len(trade_id)
+        buffer.extend(trade_id)
+
+    def _write_bar(self, row: np.void, bar: np.void, index: int, record: Mapping[str, Any]) -> None:
+        row["kind"] = KIND_BAR
+        row["row"] = self.engine.instruments.row(record["instrument"])
+        row["extra"] = index
+        volume = record.get("volume")
+        idle = volume is not None and parse_decimal(str(volume)) == 0
+        bar["date"] = parse_date(record["session_date"])
+        bar["flags"] = BAR_OFFICIAL if idle else BAR_OFFICIAL | BAR_TRADED
+        bar["volume"] = 0 if volume is None else _amount("volume", volume, 0, SIZE_MAX)
+        if not idle:
+            for name in ("open", "high", "low", "close"):
+                bar[name] = _amount(name, record[name], 1, PRICE_MAX)
+
+
+def _time(value: str | int) -> int:
+    return value if isinstance(value, int) else parse_time(value)
+
+
+def _amount(name: str, text: object, low: int, high: int) -> int:
+    value = parse_decimal(str(text))
+    if not low <= value <= high:
+        raise ValueError(f"{name}: expected a value in its range, found {text!r}")
+    return value

@@ -1,0 +1,193 @@
+"""The rules in force: every option that decides which signals come out, and their form for the compiled step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+
+from streams.core.layout import FAMILY_NAMES, FIRST_MEASURE, MEASURE_COUNT
+from streams.core.units import NS, parse_decimal
+
+RULES_VERSION: Final = "fiftytwo-rules-1"
+
+# Thresholds are compared as close x RATIO / RATIO_ONE in exact integers.
+RATIO_ONE: Final = 10_000
+
+# Enter and exit per measure, as signed returns; the lower side mirrors the upper one. Nearness is a ratio to the level.
+DEFAULT_THRESHOLDS: Final[Mapping[str, tuple[str, str]]] = {
+    "proximity_high_52w": ("0.98", "0.97"),
+    "proximity_low_52w": ("1.02", "1.03"),
+    "session_return": ("0.05", "0.04"),
+    "gap": ("0.03", ""),
+    "mtd": ("0.10", "0.08"),
+    "ytd": ("0.25", "0.20"),
+    "roc_5": ("0.10", "0.08"),
+    "roc_20": ("0.20", "0.15"),
+    "roc_60": ("0.30", "0.25"),
+}
+
+RULES = np.dtype(
+    [
+        ("equality_match", "i8"),
+        ("coverage_ppm", "i8"),
+        ("recent_sessions", "i8"),
+        ("hysteresis_min", "i8"),
+        ("hysteresis_bps", "i8"),
+        ("hysteresis_atr", "f8"),
+        ("max_triggers", "i8"),
+        ("fresh_sessions", "i8"),
+        ("conflate_ns", "i8"),
+        ("grace_ns", "i8"),
+        ("skew_ns", "i8"),
+        ("max_entries", "i8"),
+        ("band", "i8"),
+        ("enabled", "i8", (len(FAMILY_NAMES),)),
+        ("enter", "i8", (MEASURE_COUNT, 2)),
+        ("exit", "i8", (MEASURE_COUNT, 2)),
+    ],
+    align=True,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Options of the engine. Equal rules and an equal log give equal signals.
+
+    Attributes:
+        lookback: The window: `364d` (52 weeks), `1y` or a number of sessions such as `252s`.
+        equality: `strict` (beyond the level) or `match` (made or matched it).
+        coverage_min: Least share of a window's sessions that must be known.
+        recent_sessions: None of this many latest sessions may be missing.
+        hysteresis_ticks: Least distance of the failure line from the level, in ticks.
+        hysteresis_bps: Least distance of the failure line from the level, in basis points of the level.
+        hysteresis_atr: Least distance of the failure line from the level, in average true ranges (14).
+        tick_size: Minimum price increment, as a decimal string.
+        max_triggers: Most triggers of one side in one session, 1 to 4.
+        fresh_sessions: A trigger is fresh when this many sessions before it had none on its side.
+        conflate_ms: New extremes within this event time of the last one sent are held, and the newest is sent.
+        close_grace_s: A session is closed this long after its bell.
+        skew_s: A record further ahead of the reference time than this is refused.
+        max_entries: Most entries of one momentum measure and side in one session.
+        families: The families that are emitted.
+        thresholds: Enter and exit per measure, as returns (`0.05`) or, for proximity, ratios to the level (`0.98`).
+        band: Skip the machines for ticks that cannot move them. Off only to check that it changes nothing.
+
+    Raises:
+        ValueError: An option is out of its range; the text names it.
+    """
+
+    lookback: str = "364d"
+    equality: str = "strict"
+    coverage_min: float = 0.95
+    recent_sessions: int = 20
+    hysteresis_ticks: int = 2
+    hysteresis_bps: int = 50
+    hysteresis_atr: float = 0.0
+    tick_size: str = "0.01"
+    max_triggers: int = 1
+    fresh_sessions: int = 20
+    conflate_ms: int = 1000
+    close_grace_s: int = 900
+    skew_s: int = 5
+    max_entries: int = 3
+    families: tuple[str, ...] = FAMILY_NAMES
+    thresholds: Mapping[str, tuple[str, str]] = field(default_factory=lambda: dict(DEFAULT_THRESHOLDS))
+    band: bool = True
+
+    def __post_init__(self) -> None:
+        if self.equality not in ("strict", "match"):
+            raise ValueError(f"rules.equality: expected 'strict' or 'match', found {self.equality!r}")
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"rules.{name}: expected {low} to {high}, found {value}")
+        if unknown := sorted(set(self.families) - set(FAMILY_NAMES)):
+            raise ValueError(f"rules.families: expected names among {', '.join(FAMILY_NAMES)}; found {unknown[0]!r}")
+        if unknown := sorted(set(self.thresholds) - set(DEFAULT_THRESHOLDS)):
+            raise ValueError(
+                f"rules.thresholds: expected names among {', '.join(DEFAULT_THRESHOLDS)}; found {unknown[0]!r}"
+            )
+        if parse_decimal(self.tick_size) <= 0:
+            raise ValueError(f"rules.tick_size: expected a price above zero, found {self.tick_size!r}")
+        for name in DEFAULT_THRESHOLDS:
+            _check_threshold(name, *self.threshold(name))
+
+    def threshold(self, family: str) -> tuple[str, str]:
+        """Return the enter and exit thresholds of a measure as written; the exit is empty where it has none."""
+        return self.thresholds.get(family, DEFAULT_THRESHOLDS[family])
+
+    def array(self) -> np.ndarray:
+        """Return the rules as one element of `RULES`: integers of nanoseconds, price units and ratios of 1/10,000."""
+        array = np.zeros(1, RULES)
+        rules = array[0]
+        rules["equality_match"] = self.equality == "match"
+        rules["coverage_ppm"] = round(self.coverage_min * 1_000_000)
+        rules["recent_sessions"] = self.recent_sessions
+        rules["hysteresis_min"] = self.hysteresis_ticks * parse_decimal(self.tick_size)
+        rules["hysteresis_bps"] = self.hysteresis_bps
+        rules["hysteresis_atr"] = self.hysteresis_atr
+        rules["max_triggers"] = self.max_triggers
+        rules["fresh_sessions"] = self.fresh_sessions
+        rules["conflate_ns"] = self.conflate_ms * 1_000_000
+        rules["grace_ns"] = self.close_grace_s * NS
+        rules["skew_ns"] = self.skew_s * NS
+        rules["max_entries"] = self.max_entries
+        rules["band"] = self.band
+        for index, family in enumerate(FAMILY_NAMES):
+            rules["enabled"][index] = family in self.families
+            if index < FIRST_MEASURE:
+                continue
+            measure = index - FIRST_MEASURE
+            enter, leave = self.threshold(family)
+            mirror = family.startswith("proximity")
+            for column, text in (("enter", enter), ("exit", leave)):
+                ratio = Fraction(text or "0")
+                rules[column][measure] = (
+                    _ratio(ratio if mirror else 1 + ratio),
+                    _ratio(ratio if mirror else 1 - ratio),
+                )
+        return array
+
+
+_RANGES: Final = (
+    ("coverage_min", 0.0, 1.0),
+    ("recent_sessions", 0, 250),
+    ("hysteresis_ticks", 0, 10_000),
+    ("hysteresis_bps", 0, 9_999),
+    ("hysteresis_atr", 0.0, 100.0),
+    ("max_triggers", 1, 4),
+    ("fresh_sessions", 1, 250),
+    ("conflate_ms", 0, 3_600_000),
+    ("close_grace_s", 0, 3_600),
+    ("skew_s", 0, 3_600),
+    ("max_entries", 1, 100),
+)
+
+
+def _check_threshold(family: str, enter: str, leave: str) -> None:
+    try:
+        ratios = [Fraction(text) for text in (enter, leave) if text]
+    except ValueError:
+        raise ValueError(
+            f"rules.thresholds.{family}: expected decimal fractions such as '0.05', found {enter!r}, {leave!r}"
+        ) from None
+    if not ratios or any(ratio <= 0 or ratio >= 5 or (ratio * RATIO_ONE).denominator != 1 for ratio in ratios):
+        raise ValueError(
+            f"rules.thresholds.{family}: expected fractions above 0 and below 5 in steps of 0.0001, "
+            f"found {enter!r}, {leave!r}"
+        )
+    if not family.startswith("proximity") and ratios[0] >= 1:
+        raise ValueError(f"rules.thresholds.{family}: expected a return below 1, found {enter!r}")
+    if len(ratios) == 2 and (ratios[1] > ratios[0]) != (family == "proximity_low_52w"):
+        raise ValueError(
+            f"rules.thresholds.{family}: expected the exit nearer to no signal than the entry, "
+            f"found {enter!r}, {leave!r}"
+        )
+
+
+def _ratio(value: Fraction) -> int:
+    return int(value * RATIO_ONE)

@@ -1,0 +1,1 @@
+"""Into Kafka: files, daily history, replays, the live clock, and the demo."""

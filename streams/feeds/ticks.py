@@ -1,0 +1,92 @@
+"""Lines of JSON to steps of the tick topic, looked at by the worker's own decoder.
+
+Whatever that decoder refuses the worker would put aside, so a line is sent exactly when it can be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from streams.core.instruments import Instruments
+from streams.core.layout import KIND_BAR, KIND_CLOCK, KIND_TICK
+from streams.feeds.history import Refused
+from streams.feeds.steps import Kind, Step
+from streams.wire.batches import FRAME, Frames
+from streams.wire.ticks import TickDecoder
+
+NEWLINE: Final = 0x0A
+RETURN: Final = 0x0D
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+_KINDS: Final[dict[int, Kind]] = {KIND_TICK: "tick", KIND_BAR: "bar", KIND_CLOCK: "clock"}
+
+
+class TickLines:
+    """Turns chunks of files of JSON lines into steps. A chunk may end within a line.
+
+    Args:
+        mics: Markets that are known.
+    """
+
+    def __init__(self, mics: Sequence[str]) -> None:
+        self._instruments = Instruments(mics)
+        self._decoder = TickDecoder(self._instruments)
+        self._rest = b""
+        self._lines = 0
+
+    def feed(self, name: str, data: bytes, *, last: bool) -> list[Step | Refused]:
+        """Return the records of the lines that end in this chunk, or why there is none; blank lines are left out.
+
+        Args:
+            name: The file's name, for messages.
+            data: The chunk.
+            last: Whether the file ends with it.
+        """
+        data = self._rest + data
+        if self._lines == 0:
+            data = data.removeprefix(BYTE_ORDER_MARK)
+        if last and data and not data.endswith(b"\n"):
+            data += b"\n"
+        end = data.rfind(b"\n") + 1
+        self._rest = data[end:]
+        before = self._lines
+        found = self._decode(name, data[:end]) if end else []
+        if last:
+            self._lines = 0
+        else:
+            self._lines = before + data.count(b"\n", 0, end)
+        return found
+
+    def _decode(self, name: str, data: bytes) -> list[Step | Refused]:
+        frames = frame_lines(data)
+        decoded = self._decoder.decode(frames)
+        refused = {rejected.index: rejected.message for rejected in decoded.rejected}
+        kinds, rows = decoded.records["kind"].tolist(), decoded.records["row"].tolist()
+        starts, lengths = frames.frames["value_start"].tolist(), frames.frames["value_length"].tolist()
+        found: list[Step | Refused] = []
+        for index, (kind, row, start, length) in enumerate(zip(kinds, rows, starts, lengths, strict=True)):
+            if index in refused:
+                found.append(Refused(f"{name}:{self._lines + index + 1}", refused[index]))
+            elif length >= 0:
+                key = "" if kind == KIND_CLOCK else self._instruments.id(row)
+                found.append(Step(_KINDS[kind], 0, key, data[start : start + length]))
+        return found
+
+
+def frame_lines(data: bytes) -> Frames:
+    """Return whole lines as if they were the records of a fetch; a blank line is a null value."""
+    buffer = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(buffer == NEWLINE)
+    frames = np.zeros(len(ends), FRAME)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts
+    lengths -= (lengths > 0) & (buffer[np.maximum(ends - 1, 0)] == RETURN)
+    frames["offset"] = np.arange(len(ends))
+    frames["key_length"] = -1
+    frames["headers_length"] = -1
+    frames["value_start"] = starts
+    frames["value_length"] = np.where(lengths > 0, lengths, -1)
+    return Frames(frames, buffer, len(ends), 0)

@@ -1,0 +1,1 @@
+"""The Faust shell: topics, the batched transport, agents, and one runtime for each assigned partition."""

@@ -1,0 +1,325 @@
+"""Runs one partition: takes what is fetched for it, lets its runtime read in the right order, and commits what follows.
+
+Reading and committing overlap: while one commit is in flight the next effects collect, at most `OUTBOX_MAX` of them. A
+commit begins at once when there are outputs and none is in flight; positions alone wait half a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from streams.core.units import NS
+from streams.kafka.effects import Effects, Outbox
+from streams.kafka.fetched import Fetched
+from streams.kafka.logs import note
+from streams.kafka.partition import Runtime
+from streams.kafka.producer import Committer
+from streams.web.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+SETS_MAX: Final = 2
+"""Fetched sets of a topic at hand: one is read while the next is fetched."""
+
+OUTBOX_MAX: Final = 20_000
+"""Outputs that may wait for a commit before reading stops, about 20 MB."""
+
+OUTBOX_BYTES_MAX: Final = 64 << 20
+
+POSITIONS_SECONDS: Final = 0.5
+"""How long positions without outputs wait: it bounds what is read twice after a crash, and how late lag is seen."""
+
+PATIENCE_SECONDS: Final = 0.5
+"""How long the log whose clock is behind is waited for while the other holds records."""
+
+MEASURE_SECONDS: Final = 1.0
+"""How often running totals are handed over; that looks at every instrument."""
+
+QUIESCE_SECONDS: Final = 2.0
+"""How long a revoked partition may take to finish its commit before it is dropped."""
+
+GAPS_MAX: Final = 3
+
+
+class Reader(Protocol):
+    """Brings records of topics of one partition."""
+
+    def hold(self, topic: str, partition: int) -> None:
+        """Bring no more of this topic until `release`."""
+
+    def release(self, topic: str, partition: int) -> None:
+        """Bring more of this topic."""
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Go on from this offset."""
+
+
+class RecordsMissing(RuntimeError):
+    """The log no longer holds records that the state needs next."""
+
+
+@dataclass(slots=True)
+class _Cursor:
+    expected: int  # the offset that the next fetched set must reach back to
+    end: int
+    sets: deque[Fetched] = field(default_factory=deque)
+    append_ns: int = 0
+    gaps: int = 0
+
+
+class PartitionRunner:
+    """Drives one runtime until it is told to stop.
+
+    Args:
+        runtime: State, positions and order of reading.
+        ends: The end of each topic's records when reading begins.
+        reader: Where records come from.
+        committer: Where effects go.
+        metrics: What is counted and measured.
+        on_live: Called once, when the runtime is live.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        ends: Mapping[str, int],
+        reader: Reader,
+        committer: Committer,
+        metrics: Metrics,
+        on_live: Callable[[PartitionRunner], None],
+    ) -> None:
+        self.runtime = runtime
+        self._reader = reader
+        self._committer = committer
+        self._metrics = metrics
+        self._on_live = on_live
+        self._cursors = {topic: _Cursor(runtime.position(topic), ends[topic]) for topic in runtime.topics}
+        self._outbox = Outbox()
+        self._commit: asyncio.Task[None] | None = None
+        self._committed_at = time.monotonic()
+        self._measured_at = 0.0
+        self._waiting_since: float | None = None
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self.is_clean = False
+        """Whether everything that was read has been committed, once stopped."""
+
+    def offer(self, fetched: Fetched) -> None:
+        """Take what was fetched. What is known already is dropped; after a gap the reader is sent back."""
+        cursor = self._cursors[fetched.topic]
+        cursor.end = max(cursor.end, fetched.end_offset)
+        if self._stopping or fetched.next_offset <= cursor.expected:
+            return
+        if fetched.position > cursor.expected:
+            self._send_back(fetched, cursor)
+            return
+        cursor.gaps = 0
+        cursor.expected = fetched.next_offset
+        cursor.sets.append(fetched)
+        if len(cursor.sets) >= SETS_MAX or not self.runtime.wants(fetched.topic):
+            self._reader.hold(fetched.topic, self.runtime.partition)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Read and commit until stopped. Whatever it raises ends the worker."""
+        for name in self.runtime.topics:
+            self._measure_lag(name)
+        self._announce(was_live=False)
+        try:
+            while not self._stopping:
+                self._raise_failed_commit()
+                topic = None if self._is_full() else self._choose()
+                if topic is None:
+                    await self._wait()
+                else:
+                    self._read(topic)
+                    await asyncio.sleep(0)
+                self._commit_when_due()
+                self._measure_when_due()
+        except (CommitFailedError, IllegalStateError) as error:
+            # The group has moved on: the next assignment decides who goes on, from what was committed before.
+            self._lost(error)
+
+    async def stop(self) -> None:
+        """Stop reading, and commit what has been read unless that takes too long."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._wake.set()
+        try:
+            async with asyncio.timeout(QUIESCE_SECONDS):
+                if self._commit is not None:
+                    await self._commit
+                if not self._outbox.is_empty:
+                    await self._commit_now()
+            self.is_clean = True
+            self._measure()
+        except (KafkaError, OSError, TimeoutError) as error:
+            self._lost(error)
+
+    # The partition's next owner begins with what was committed before, and reads the rest again.
+    def _lost(self, error: Exception) -> None:
+        self._stopping = True
+        fields = {"partition": self.runtime.partition, "error": repr(error)}
+        note(log, logging.WARNING, "partition_dropped_uncommitted", topics=self.runtime.topics, **fields)
+
+    def _choose(self) -> str | None:
+        held = {topic for topic, cursor in self._cursors.items() if cursor.sets}
+        if not held:
+            return None
+        behind = {topic for topic, cursor in self._cursors.items() if not cursor.sets and cursor.expected < cursor.end}
+        topic = self.runtime.choose(held, behind)
+        if topic is not None:
+            self._waiting_since = None
+            return topic
+        now = time.monotonic()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        if now - self._waiting_since < PATIENCE_SECONDS:
+            return None
+        return self.runtime.choose(held, frozenset())
+
+    def _read(self, topic: str) -> None:
+        cursor = self._cursors[topic]
+        was_live = self.runtime.is_live
+        fetched = cursor.sets[0]
+        started = time.perf_counter()
+        effects = self.runtime.read(fetched)
+        self._metrics.batch_folded(effects.records, time.perf_counter() - started)
+        self._outbox.add(effects)
+        cursor.append_ns = max(cursor.append_ns, effects.append_ns)
+        if self.runtime.position(topic) >= fetched.next_offset:
+            cursor.sets.popleft()
+        self._count(topic, effects)
+        self._announce(was_live=was_live)
+        for name, other in self._cursors.items():
+            if len(other.sets) < SETS_MAX and self.runtime.wants(name):
+                self._reader.release(name, self.runtime.partition)
+
+    def _announce(self, *, was_live: bool) -> None:
+        if self.runtime.is_live and not was_live:
+            self._metrics.engine_restored(self.runtime.partition, self.runtime.totals())
+            self._on_live(self)
+
+    async def _wait(self) -> None:
+        due = MEASURE_SECONDS
+        if not self._outbox.is_empty and self._commit is None:
+            due = max(0.0, self._committed_at + POSITIONS_SECONDS - time.monotonic())
+        if self._waiting_since is not None:
+            due = min(due, PATIENCE_SECONDS)
+        try:
+            async with asyncio.timeout(due):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    def _is_full(self) -> bool:
+        return len(self._outbox) >= OUTBOX_MAX or self._outbox.bytes >= OUTBOX_BYTES_MAX
+
+    def _commit_when_due(self) -> None:
+        if self._commit is not None or self._stopping or self._outbox.is_empty:
+            return
+        if len(self._outbox) or time.monotonic() - self._committed_at >= POSITIONS_SECONDS:
+            self._commit = asyncio.create_task(self._commit_now())
+            self._commit.add_done_callback(lambda _: self._wake.set())
+
+    def _raise_failed_commit(self) -> None:
+        if self._commit is not None and self._commit.done():
+            done, self._commit = self._commit, None
+            done.result()
+
+    async def _commit_now(self) -> None:
+        effects = self._outbox.take()
+        started = time.perf_counter()
+        await self._committer.commit(effects)
+        self._committed_at = time.monotonic()
+        self._metrics.commit_finished(time.perf_counter() - started)
+        self._count_written(effects)
+
+    # Positions can only be missing when retention removed them before they were read, or after a seek that raced.
+    def _send_back(self, fetched: Fetched, cursor: _Cursor) -> None:
+        cursor.gaps += 1
+        fields = {"topic": fetched.topic, "partition": fetched.partition, "expected": cursor.expected}
+        note(log, logging.WARNING, "offset_gap", found=fetched.position, **fields)
+        if cursor.gaps > GAPS_MAX:
+            self._commit = asyncio.create_task(self._fail(_missing(fetched, cursor.expected)))
+            self._wake.set()
+            return
+        self._reader.seek(fetched.topic, fetched.partition, cursor.expected)
+
+    async def _fail(self, error: Exception) -> None:
+        raise error
+
+    def _count(self, topic: str, effects: Effects) -> None:
+        self._measure_lag(topic)
+        if not self.runtime.is_live:
+            return
+        partition = self.runtime.partition
+        self._metrics.records_consumed(topic, effects.records)
+        if effects.nulls:
+            self._metrics.nulls_skipped(topic, effects.nulls)
+        if effects.misrouted:
+            self._metrics.keys_misrouted(topic, len(effects.misrouted))
+            fields = {"topic": topic, "partition": partition, "instruments": effects.misrouted[:5]}
+            note(log, logging.WARNING, "keys_misrouted", count=len(effects.misrouted), **fields)
+
+    def _measure_lag(self, topic: str) -> None:
+        cursor = self._cursors[topic]
+        lag = max(0, cursor.end - self.runtime.position(topic))
+        age = max(0.0, time.time() - cursor.append_ns / NS) if lag and cursor.append_ns else 0.0
+        self._metrics.lag_measured(topic, self.runtime.partition, records=lag, seconds=age)
+
+    def _count_written(self, effects: Effects) -> None:
+        now = time.time()
+        topics: dict[str, int] = {}
+        rejected: dict[tuple[str, str], int] = {}
+        signals: dict[tuple[str, str], int] = {}
+        for output in effects.outputs:
+            topics[output.topic] = topics.get(output.topic, 0) + 1
+            if output.reason:
+                rejected[output.source, output.reason] = rejected.get((output.source, output.reason), 0) + 1
+            if output.family:
+                signals[output.family, output.transition] = signals.get((output.family, output.transition), 0) + 1
+                self._metrics.signal_acknowledged(max(0.0, now - output.append_ns / NS))
+        for topic, count in topics.items():
+            self._metrics.records_produced(topic, count)
+        for (family, transition), count in signals.items():
+            self._metrics.signals_produced(family, transition, count)
+        for (topic, reason), count in rejected.items():
+            self._metrics.record_rejected(topic, reason, count)
+            fields = {"topic": topic, "partition": self.runtime.partition, "reason": reason, "count": count}
+            note(log, logging.WARNING, "records_rejected", **fields)
+
+    def _measure_when_due(self) -> None:
+        if time.monotonic() - self._measured_at >= MEASURE_SECONDS:
+            self._measure()
+
+    def _measure(self) -> None:
+        if not self.runtime.is_live:
+            return
+        self._measured_at = time.monotonic()
+        totals = self.runtime.totals()
+        if totals:
+            partition = self.runtime.partition
+            self._metrics.engine_counted(partition, totals)
+            self._metrics.engine_measured(
+                partition, windows=self.runtime.windows(), open_breakouts=self.runtime.open_breakouts()
+            )
+
+
+def _missing(fetched: Fetched, expected: int) -> RecordsMissing:
+    return RecordsMissing(
+        f"expected {fetched.topic} partition {fetched.partition} to hold offset {expected}, found {fetched.position} "
+        "as its oldest: retention removed records before they were read; give the topic a longer retention.ms or the "
+        "worker more time, then start it again: it goes on from the oldest record"
+    )

@@ -1,0 +1,210 @@
+"""The worker: everything that runs in one process, started and stopped in order.
+
+`run_worker` is what the command line calls. `Worker` is the same inside a running event loop, for tests and the demo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import logging
+import signal
+import sys
+from importlib import metadata
+from typing import Any, Final, NoReturn
+
+from aiokafka.errors import KafkaError
+from prometheus_client import CollectorRegistry
+
+from streams.calendars import UnknownCalendar
+from streams.config import Config
+from streams.kafka import topics as topic_checks
+from streams.kafka.app import Assembled, assemble
+from streams.kafka.assignment import AssignmentRefused
+from streams.kafka.logs import configure, note, note_failure
+from streams.kafka.runner import RecordsMissing
+from streams.kafka.topics import BrokersUnreachable, Problem
+from streams.kafka.transport import IncompatibleLibrary, check_libraries
+from streams.web.metrics import Metrics
+from streams.web.server import Health, WebServer, WebUnavailable
+from streams.wire.warm import warm
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS: Final = 10.0
+"""A clean stop takes well under a second; past this the process ends as it is, and reads a little twice next time."""
+
+EXIT_FAILED: Final = 1
+
+EXPECTED: Final = (AssignmentRefused, BrokersUnreachable, KafkaError, RecordsMissing, UnknownCalendar, WebUnavailable)
+
+# glibc: M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD. A fetch of some MiB otherwise comes from fresh pages each
+# time, and their page faults cost as much as everything else that the fetch does.
+_MALLOPT: Final = ((-1, 512 << 20), (-2, 64 << 20), (-3, 1 << 30))
+
+
+class WorkerRefused(RuntimeError):
+    """The worker cannot start; the text says what was expected, what was found and what to do."""
+
+
+class Worker:
+    """One worker in the running event loop.
+
+    Args:
+        config: What is configured.
+        registry: Where its metrics go; a registry of its own when not given.
+    """
+
+    def __init__(self, config: Config, *, registry: CollectorRegistry | None = None) -> None:
+        self.config = config
+        self.registry = registry if registry is not None else CollectorRegistry()
+        self.metrics = Metrics(self.registry, version=metadata.version("fiftytwo"))
+        self.health = Health()
+        self._assembled: Assembled | None = None
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether partitions are assigned and all of them are live."""
+        return not self.health.not_ready()
+
+    async def start(self) -> None:
+        """Check what is there, and start. Partitions are assigned soon after it returns; `is_ready` tells when.
+
+        Raises:
+            WorkerRefused: Topics or libraries are not as they must be.
+            BrokersUnreachable: No broker answers.
+        """
+        try:
+            check_libraries()
+        except IncompatibleLibrary as error:
+            raise WorkerRefused(str(error)) from error
+        problems = await topic_checks.check(self.config)
+        for problem in problems:
+            note(log, logging.WARNING, "topic_differs", problem=str(problem), fatal=problem.fatal)
+        fatal = [problem for problem in problems if problem.fatal]
+        if fatal:
+            raise WorkerRefused(_describe(fatal))
+        # Before the group is joined: compiling takes longer than a member may be silent.
+        await asyncio.to_thread(warm)
+        assembled = assemble(self.config, metrics=self.metrics, health=self.health, on_failure=self._fail)
+        names = topic_checks.Topics(self.config.kafka.prefix)
+        dead_letters = [names.dlq(name) for name in names.inputs]
+        self.metrics.topics_known(inputs=names.inputs, outputs=[*names.outputs, names.news, *dead_letters])
+        self.metrics.watch_markets(assembled.markets)
+        self._assembled = assembled
+        await assembled.producer.start()
+        await assembled.app.start()
+        # What exists now stays: collections of what comes later need not look at it.
+        gc.collect()
+        gc.freeze()
+        note(log, logging.INFO, "worker_started", application_id=self.config.kafka.application_id)
+
+    async def wait(self) -> NoReturn:
+        """Wait until the worker fails.
+
+        Raises:
+            Exception: What it failed with.
+        """
+        assert self._assembled is not None
+        crashed: asyncio.Future[Any] = asyncio.ensure_future(self._assembled.app.crashed_with())
+        try:
+            await asyncio.wait([self._failed, crashed], return_when=asyncio.FIRST_COMPLETED)
+            if self._failed.done():
+                self._failed.result()
+            raise crashed.result()
+        finally:
+            crashed.cancel()
+
+    async def stop(self) -> None:
+        """Stop cleanly: commit what has been read, leave the group, close all connections. Safe to call at any time."""
+        assembled, self._assembled = self._assembled, None
+        if assembled is None:
+            return
+        with contextlib.suppress(Exception):
+            await assembled.assignment.revoke()
+        for stop in (assembled.app.stop, assembled.producer.stop):
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await stop()
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling():
+                    raise
+                note(log, logging.WARNING, "stop_incomplete", error=repr(error))
+        gc.unfreeze()
+        if self._failed.done() and not self._failed.cancelled():
+            self._failed.exception()
+        note(log, logging.INFO, "worker_stopped")
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failed.done():
+            self.health.failed(str(error))
+            self._failed.set_exception(error)
+
+
+def run_worker(config: Config) -> int:
+    """Run a worker until it is told to stop or fails. Blocks; configures logging for the process.
+
+    Returns:
+        0 after SIGTERM or SIGINT, 1 after a failure, with one line on standard error that says which.
+    """
+    configure(config.log.level, config.log.format)
+    tune_allocator()
+    return asyncio.run(_run(config))
+
+
+async def _run(config: Config) -> int:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    worker = Worker(config)
+    server = WebServer(worker.registry, worker.health, host=config.web.host, port=config.web.port)
+    serve: asyncio.Task[None] | None = None
+    try:
+        await server.start()
+        note(log, logging.INFO, "web_started", url=server.url)
+        serve = asyncio.create_task(_serve(worker))
+        stopped = asyncio.create_task(told.wait())
+        await asyncio.wait({serve, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if serve.done():
+            serve.result()
+        note(log, logging.INFO, "worker_stopping")
+        return 0
+    except Exception as error:  # noqa: BLE001 - the process's boundary: logged, and told by the exit code
+        # What is wrong around us is said in one line; a bug of ours keeps its trace.
+        is_bug = not isinstance(error, (WorkerRefused, *EXPECTED))
+        note_failure(log, "worker_failed", error, with_trace=is_bug)
+        if config.log.format == "json":
+            sys.stderr.write(f"fiftytwo: {error}\n")
+        return EXIT_FAILED
+    finally:
+        if serve is not None and not serve.done():
+            serve.cancel()
+            await asyncio.wait({serve})
+        await worker.stop()
+        await server.stop()
+
+
+async def _serve(worker: Worker) -> None:
+    await worker.start()
+    await worker.wait()
+
+
+def tune_allocator() -> None:
+    """Let the C library keep large blocks for the next fetch. Only glibc knows this; elsewhere it does nothing."""
+    if not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        for parameter, value in _MALLOPT:
+            library.mallopt(parameter, value)
+
+
+def _describe(problems: list[Problem]) -> str:
+    if len(problems) == 1:
+        return str(problems[0])
+    return f"{len(problems)} topics are not as they must be: " + "; ".join(str(problem) for problem in problems)

@@ -1,0 +1,141 @@
+"""Metrics and health over HTTP, on loopback unless the configuration says otherwise.
+
+`/health/live` answers whether a restart would help; `/health/ready` whether every assigned partition has caught up with
+its own past and works on live records. A worker that replays for minutes is alive and not ready: restarting it would
+only begin the replay again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+INDEX = """\
+fiftytwo worker
+
+/metrics       for Prometheus
+/health/live   200 while it works
+/health/ready  200 when every partition is live
+"""
+
+
+class WebUnavailable(OSError):
+    """The address is taken or does not exist; the text says what to do."""
+
+
+class Health:
+    """What stands between this worker and being ready. The shell changes it, the server reads it."""
+
+    def __init__(self) -> None:
+        self._live: dict[int, bool] | None = None
+        self._failures: list[str] = []
+
+    @property
+    def live(self) -> int:
+        """Return how many assigned partitions are live."""
+        return sum((self._live or {}).values())
+
+    @property
+    def replaying(self) -> int:
+        """Return how many assigned partitions still replay their log."""
+        return len(self._live or {}) - self.live
+
+    def assigned(self, partitions: Iterable[int]) -> None:
+        """Note the whole assignment. Partitions that stay keep their state, new ones replay first."""
+        before = self._live or {}
+        self._live = {partition: before.get(partition, False) for partition in sorted(partitions)}
+
+    def became_live(self, partition: int) -> None:
+        """Note that a partition has replayed its log; one that has gone meanwhile stays gone."""
+        if self._live is not None and partition in self._live:
+            self._live[partition] = True
+
+    def restarted(self, partition: int) -> None:
+        """Note that a partition's state was dropped and is being built again."""
+        if self._live is not None and partition in self._live:
+            self._live[partition] = False
+
+    def failed(self, reason: str) -> None:
+        """Note what only a restart can mend."""
+        self._failures.append(reason)
+
+    def failures(self) -> list[str]:
+        """Return why the worker should be restarted; empty while it works."""
+        return list(self._failures)
+
+    def not_ready(self) -> list[str]:
+        """Return what stands between the worker and being ready; empty when it is ready.
+
+        A worker without partitions is a spare one, and ready.
+        """
+        if self._live is None:
+            return [*self._failures, "the group has not assigned partitions yet"]
+        waiting = [f"partition {partition} is replaying its log" for partition, live in self._live.items() if not live]
+        return [*self._failures, *waiting]
+
+
+class WebServer:
+    """Serves one registry and one health until stopped."""
+
+    def __init__(self, registry: CollectorRegistry, health: Health, *, host: str, port: int) -> None:
+        self._registry = registry
+        self._health = health
+        self._host = host
+        self.port = port
+        application = web.Application()
+        application.router.add_get("/", self._index)
+        application.router.add_get("/metrics", self._metrics)
+        application.router.add_get("/health/live", self._live)
+        application.router.add_get("/health/ready", self._ready)
+        # A scrape every few seconds would be most of the log.
+        self._runner = web.AppRunner(application, access_log=None)
+
+    @property
+    def url(self) -> str:
+        """Return the address to open."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen. Port 0 takes a free one, which `port` then names.
+
+        Raises:
+            WebUnavailable: The address is taken or does not exist.
+        """
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self.port)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise WebUnavailable(
+                f"expected to listen on {self._host}:{self.port}, found: {error.strerror or error}: "
+                "set web.port to a free port (0 takes any) or web.host to an address of this machine"
+            ) from error
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening and close what is open."""
+        await self._runner.cleanup()
+
+    async def _index(self, request: web.Request) -> web.Response:
+        return web.Response(text=INDEX)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
+    async def _live(self, request: web.Request) -> web.Response:
+        return _answer("live", self._health.failures())
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        return _answer("ready", self._health.not_ready())
+
+
+def _answer(name: str, reasons: list[str]) -> web.Response:
+    body = json.dumps({name: not reasons, "reasons": reasons})
+    return web.Response(status=503 if reasons else 200, text=body + "\n", content_type="application/json")

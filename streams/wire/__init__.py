@@ -1,0 +1,1 @@
+"""Bytes to columns and back: record batches and ticks in, signals and articles out."""

@@ -1,0 +1,150 @@
+"""Signals -> bytes: JSON values in a fixed key order and CloudEvents headers, free of any clock or host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from streams.core.signals import BASIS, SCOPE, Signal, Trade
+from streams.core.units import format_date, format_decimal, format_time
+
+BREAKOUTS: Final = "signals.breakouts.v1"
+MOMENTUM: Final = "signals.momentum.v1"
+SEQUENCE_DIGITS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One record to be written: the topic's name without the configured prefix, key, value and headers."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+def encode(signal: Signal, *, source: str) -> Encoded:
+    """Encode a signal; equal signals give equal bytes.
+
+    Args:
+        signal: A transition.
+        source: Who says it, for `ce_source`: `/fiftytwo/<application id>`.
+    """
+    if signal.breakout is not None:
+        kind, topic = "breakout", BREAKOUTS
+    elif signal.family.startswith("proximity"):
+        kind, topic = "proximity", BREAKOUTS
+    else:
+        kind, topic = "momentum", MOMENTUM
+    headers = cloud_event_headers(
+        event_id=signal.event_id,
+        source=source,
+        event_type=f"fiftytwo.{kind}.{signal.transition}.v1",
+        event_ns=signal.event_ns,
+        instrument=signal.instrument,
+        schema=f"{kind}-signal",
+        revision=signal.revision,
+    )
+    return Encoded(topic, signal.instrument.encode(), orjson.dumps(document(signal)), headers)
+
+
+def cloud_event_headers(
+    *, event_id: str, source: str, event_type: str, event_ns: int, instrument: str, schema: str, revision: int
+) -> list[tuple[str, bytes]]:
+    """Return the CloudEvents 1.0 headers of a record in binary content mode."""
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": event_id,
+        "ce_source": source,
+        "ce_type": event_type,
+        "ce_time": format_time(event_ns),
+        "ce_subject": instrument,
+        "ce_dataschema": f"urn:fiftytwo:schema:{schema}:v1",
+        "ce_partitionkey": instrument,
+        "ce_sequence": str(revision).zfill(SEQUENCE_DIGITS),
+        "content-type": "application/json",
+    }
+    return [(name, value.encode()) for name, value in headers.items()]
+
+
+def document(signal: Signal) -> dict[str, Any]:
+    """Return a signal's JSON value as a dictionary, keys in the order of the wire."""
+    mic, _, symbol = signal.instrument.partition(":")
+    value: dict[str, Any] = {
+        "signal_id": signal.signal_id,
+        "revision": signal.revision,
+        "transition": signal.transition,
+        "family": signal.family,
+        "side": signal.side,
+        "basis": BASIS,
+        "scope": SCOPE,
+        "ordinal": signal.ordinal,
+        "instrument": {"id": signal.instrument, "mic": mic, "symbol": symbol},
+        "session_date": format_date(signal.session_date),
+        "event_time": format_time(signal.event_ns),
+        "price": None if signal.price is None else format_decimal(signal.price),
+    }
+    value.update(_breakout(signal) if signal.breakout is not None else _measure(signal))
+    value["provenance"] = {"rules": signal.rules, "calendar": signal.calendar}
+    return value
+
+
+def _breakout(signal: Signal) -> dict[str, Any]:
+    breakout = signal.breakout
+    assert breakout is not None
+    level = breakout.level
+    return {
+        "trigger": {**_trade(signal.trigger), "kind": breakout.trigger_kind},
+        "level": {
+            "price": format_decimal(level.price),
+            "session_date": format_date(level.session_date),
+            "base_price": format_decimal(level.base_price),
+            "lookback": level.lookback,
+            "window_start": format_date(level.window_start),
+            "window_end": format_date(level.window_end),
+            "sessions": level.sessions,
+            "sessions_expected": level.sessions_expected,
+            "window_status": level.window_status,
+            "includes_today": False,
+            "adjustment": "none",
+        },
+        "gap": breakout.gap,
+        "fresh": breakout.fresh,
+        "streak": breakout.streak,
+        "failed": breakout.failed,
+        "recovered": breakout.recovered,
+        "close_source": breakout.close_source,
+        "metrics": {
+            "distance": breakout.distance,
+            "distance_atr": breakout.distance_atr,
+            "nearness": breakout.nearness,
+            "base_length_sessions": level.age_sessions,
+            **breakout.returns,
+        },
+    }
+
+
+def _measure(signal: Signal) -> dict[str, Any]:
+    measure = signal.measure
+    assert measure is not None
+    return {
+        "entry": _trade(signal.trigger),
+        "measure": {
+            "value": measure.value,
+            "base_price": format_decimal(measure.base_price),
+            "base_session_date": format_date(measure.base_date),
+            "enter": measure.enter,
+            "exit": measure.exit,
+        },
+    }
+
+
+def _trade(trade: Trade) -> dict[str, Any]:
+    return {
+        "time": format_time(trade.time_ns),
+        "price": format_decimal(trade.price),
+        "trade_id": trade.trade_id,
+        "conditions": list(trade.conditions),
+    }

@@ -1,0 +1,69 @@
+"""Compiles what the worker runs by running it once: reading and folding, which two processes can do at a time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+from streams.core.engine import Engine
+from streams.core.instruments import Instruments
+from streams.core.join import Join
+from streams.core.layout import BAR, KIND_BAR, KIND_TICK, RECORD
+from streams.core.rules import Rules
+from streams.core.sessions import Markets, Sessions
+from streams.core.units import DAY_NS
+from streams.wire.batches import read_batches
+from streams.wire.snapshot_writer import SnapshotWriter
+from streams.wire.snapshots import Identity, Positions, collect, read_snapshot
+from streams.wire.ticks import TickDecoder
+
+TICK: Final = b'{"instrument":"XTST:A","time":"1970-01-02T00:00:00Z","price":"1","size":"1"}'
+
+
+def warm() -> None:
+    """Fill the cache of compiled code. Costs half a minute the first time, a fraction of a second after that."""
+    warm_reading()
+    warm_folding()
+
+
+def warm_reading() -> None:
+    """Compile what turns fetched bytes into columns."""
+    builder = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=0,
+        is_transactional=False,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        batch_size=1024,
+    )
+    builder.append(0, timestamp=86_400_000, key=b"XTST:A", value=TICK, headers=[])
+    decoded = TickDecoder(Instruments(["XTST"])).decode(read_batches(bytes(builder.build())))
+    if decoded.records["kind"].tolist() != [KIND_TICK]:
+        raise RuntimeError(f"warm: expected one tick to be read, found {decoded.rejected}")
+
+
+def warm_folding() -> None:
+    """Compile what folds columns into the state, and what writes the state as a snapshot and reads it."""
+    day = np.ones(1, np.int32)
+    start = np.full(1, DAY_NS)
+    none = np.zeros(1, np.int64)
+    engine = Engine(Markets([Sessions("XTST", day, start, start + DAY_NS, none, none)]), Rules())
+    record = np.zeros(1, RECORD)
+    record["kind"] = KIND_BAR
+    record["row"] = engine.instruments.row("XTST:A")
+    record["append_ns"] = 3 * DAY_NS
+    engine.fold(record, np.ones(1, BAR), np.frombuffer(b"\0", np.uint8))
+    if engine.counters()["bars"] != 1:
+        raise RuntimeError(f"warm: expected one bar to be folded, found {engine.counters()}")
+    _warm_snapshots(engine)
+
+
+def _warm_snapshots(engine: Engine) -> None:
+    identity = Identity("warm", 0, 1)
+    written = SnapshotWriter(identity).write(engine, Join(), positions=Positions(1, 0))
+    snapshot = read_snapshot(collect(written.records), identity)
+    if snapshot is None or snapshot.engine.warm["bar_count"].tolist() != [1]:
+        raise RuntimeError("warm: expected a snapshot with one bar to be read as it was written")

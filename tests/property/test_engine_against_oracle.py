@@ -1,0 +1,89 @@
+"""The engine against the oracle: two implementations of one specification that share no code must say the same.
+
+`FIFTYTWO_EXAMPLES` sets the number of logs; without it the run is the same every time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streams.core.rows import EMITTED_MAX
+from streams.core.rules import RULES_VERSION
+from tests.property.engine_run import Outcome, dumped, fold, json_documents
+from tests.property.streams_markets import Log
+from tests.property.streams_strategy import cuts, logs, seeded_log
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = int(os.environ.get("FIFTYTWO_EXAMPLES", "160"))
+
+settings.register_profile(
+    "logs",
+    deadline=None,
+    derandomize="FIFTYTWO_EXAMPLES" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
+
+
+def assert_oracle_agrees(log: Log, outcome: Outcome) -> None:
+    provenance = {"rules": RULES_VERSION, "calendar": ""}
+
+    said = [json.dumps(document) for document in json_documents(outcome)]
+    assert said == [json.dumps({**document, "provenance": provenance}) for document in log.documents]
+    assert outcome.refused == log.refused
+    assert {name: outcome.counters[name] for name in log.counts} == log.counts
+
+
+@pytest.mark.parametrize("seed", range(EXAMPLES))
+def test_engine_says_what_the_oracle_says(seed: int) -> None:
+    """Equal logs give equal documents in equal order, equal refusals and equal counts, cut into batches anywhere."""
+    log = seeded_log(seed)
+    random = Random(seed)
+    places = sorted(random.randint(0, len(log.records)) for _ in range(random.choice((0, 1, 5, 40))))
+
+    assert_oracle_agrees(log, fold(log, places))
+
+
+@given(data=st.data(), log=logs())
+@settings(settings.get_profile("logs"), max_examples=max(1, EXAMPLES // 5))
+def test_engine_says_what_the_oracle_says_to_logs_that_shrink(data: st.DataObject, log: Log) -> None:
+    """The same for logs that Hypothesis draws, so that a disagreement is shown by its shortest log."""
+    assert_oracle_agrees(log, fold(log, data.draw(cuts(log))))
+
+
+@pytest.mark.parametrize("seed", range(EXAMPLES // 10))
+def test_batches_buffers_and_the_band_change_no_byte(seed: int) -> None:
+    """One batch, a batch a record, the smallest output buffer and an engine without a band give the same bytes."""
+    log = seeded_log(seed)
+
+    whole = fold(log)
+
+    assert fold(log, range(1, len(log.records))) == whole
+    assert fold(log, outputs_max=EMITTED_MAX) == whole
+    assert fold(log, band=False) == whole
+
+
+@pytest.mark.compiled_only
+def test_uncompiled_engine_says_the_same_bytes() -> None:
+    """The compiled code and the Python it is compiled from agree byte for byte, and no integer leaves its range."""
+    drawn = [seeded_log(seed) for seed in range(EXAMPLES // 8)]
+    lines = "".join(json.dumps(dumped(log)) + "\n" for log in drawn)
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "tests.property.engine_run"]
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
+
+    ended = subprocess.run(
+        command, input=lines, capture_output=True, text=True, cwd=ROOT, env=environment, check=False, timeout=600
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    uncompiled = [[value.encode() for value in json.loads(line)] for line in ended.stdout.splitlines()]
+    assert uncompiled == [fold(log).values for log in drawn]
+    assert any(uncompiled)

@@ -1,0 +1,269 @@
+"""The runner of a partition: contiguous reading, back-pressure, and commits at the right moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Set
+from importlib import metadata
+from typing import Any
+
+import pytest
+from aiokafka.errors import CommitFailedError
+from prometheus_client import CollectorRegistry
+
+from streams.kafka.effects import Effects, Output
+from streams.kafka.fetched import Fetched
+from streams.kafka.runner import GAPS_MAX, SETS_MAX, PartitionRunner, RecordsMissing
+from streams.web.metrics import Metrics
+
+SECONDS_MAX = 10.0
+
+
+class FakeRuntime:
+    """Reads one topic; every record whose offset is a multiple of ten causes an output."""
+
+    partition = 0
+    topics: tuple[str, ...] = ("t",)
+    is_live = True
+
+    def __init__(self) -> None:
+        self.at = 0
+
+    def position(self, topic: str) -> int:
+        """Return the next offset."""
+        return self.at
+
+    def wants(self, topic: str) -> bool:
+        """Want everything."""
+        return True
+
+    def choose(self, held: Set[str], behind: Set[str]) -> str | None:
+        """Choose the only topic."""
+        return next(iter(held), None)
+
+    def read(self, fetched: Fetched) -> Effects:
+        """Note the offsets and write the tens."""
+        offsets = range(self.at, fetched.next_offset)
+        self.at = fetched.next_offset
+        outputs = [Output("out", 0, None, b"%d" % offset, []) for offset in offsets if offset % 10 == 0]
+        return Effects(outputs, {("t", 0): self.at}, records=len(offsets))
+
+    def totals(self) -> Mapping[str, int]:
+        """Count nothing."""
+        return {}
+
+    windows = open_breakouts = totals
+
+
+class FakeReader:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.held: set[str] = set()
+        self.sought: list[int] = []
+
+    def hold(self, topic: str, partition: int) -> None:
+        """Hold."""
+        self.held.add(topic)
+
+    def release(self, topic: str, partition: int) -> None:
+        """Release."""
+        self.held.discard(topic)
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Seek."""
+        self.sought.append(offset)
+
+
+class FakeCommitter:
+    """Remembers what was committed; can be held back, and can fail."""
+
+    def __init__(self) -> None:
+        self.commits: list[Effects] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.error: Exception | None = None
+
+    async def commit(self, effects: Effects) -> None:
+        """Commit when it is let."""
+        await self.open.wait()
+        if self.error is not None:
+            raise self.error
+        self.commits.append(effects)
+
+
+class Bench:
+    """A runner with fakes around it."""
+
+    def __init__(self) -> None:
+        self.runtime, self.reader, self.committer = FakeRuntime(), FakeReader(), FakeCommitter()
+        self.live: list[PartitionRunner] = []
+        self.runner = PartitionRunner(
+            self.runtime,
+            ends={"t": 0},
+            reader=self.reader,
+            committer=self.committer,
+            metrics=Metrics(CollectorRegistry(), version=metadata.version("fiftytwo")),
+            on_live=self.live.append,
+        )
+        self.task = asyncio.create_task(self.runner.run())
+
+    def offer(self, first: int, last: int) -> None:
+        """Offer the records from `first` to before `last`."""
+        self.runner.offer(Fetched("t", 0, first, last, last, b""))
+
+    async def has_read(self, offset: int) -> None:
+        """Let the runner run until it has read up to an offset."""
+        await self.until(lambda: self.runtime.at == offset)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Let the runner run until a condition holds."""
+        async with asyncio.timeout(SECONDS_MAX):
+            while not holds():
+                await asyncio.sleep(0.001)
+
+
+def on_bench(work: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
+    """Run a test's coroutine with a bench."""
+
+    async def with_bench() -> None:
+        bench = Bench()
+        try:
+            await work(bench)
+        finally:
+            bench.task.cancel()
+            await asyncio.wait({bench.task})
+
+    asyncio.run(with_bench())
+
+
+def test_outputs_are_committed_at_once_and_positions_soon() -> None:
+    """A commit carries what was read before it; positions without outputs follow within a second."""
+
+    async def work(bench: Bench) -> None:
+        bench.offer(0, 5)
+        await bench.until(lambda: len(bench.committer.commits) == 1)
+        bench.offer(5, 9)
+        await bench.until(lambda: len(bench.committer.commits) == 2)
+
+        first, second = bench.committer.commits
+        assert [output.value for output in first.outputs] == [b"0"]
+        assert first.positions == {("t", 0): 5}
+        assert (second.outputs, second.positions) == ([], {("t", 0): 9})
+        assert bench.live == [bench.runner]
+
+    on_bench(work)
+
+
+def test_reading_goes_on_while_a_commit_is_in_flight() -> None:
+    """One commit at a time; the next carries everything that was read meanwhile."""
+
+    async def work(bench: Bench) -> None:
+        bench.committer.open.clear()
+        for first in range(0, 50, 10):
+            bench.offer(first, first + 10)
+            await bench.has_read(first + 10)
+        assert bench.committer.commits == []
+
+        bench.committer.open.set()
+        await bench.until(lambda: len(bench.committer.commits) == 2)
+
+        assert [len(commit.outputs) for commit in bench.committer.commits] == [1, 4]
+        assert bench.committer.commits[-1].positions == {("t", 0): 50}
+
+    on_bench(work)
+
+
+def test_what_is_known_is_dropped_and_what_overlaps_is_used() -> None:
+    """Offsets decide: a set that was fetched twice is read once."""
+
+    async def work(bench: Bench) -> None:
+        bench.offer(0, 10)
+        bench.offer(0, 10)
+        bench.offer(5, 15)
+        await bench.until(lambda: bench.runtime.at == 15)
+
+        assert bench.reader.sought == []
+
+    on_bench(work)
+
+
+def test_gap_sends_the_reader_back_and_ends_the_partition_when_it_stays() -> None:
+    """Records that are missing are asked for again; when the log no longer has them, the worker says so and stops."""
+
+    async def work(bench: Bench) -> None:
+        bench.offer(0, 5)
+        bench.offer(8, 12)
+        assert bench.reader.sought == [5]
+        bench.offer(5, 12)
+        await bench.until(lambda: bench.runtime.at == 12)
+
+        for _ in range(GAPS_MAX + 1):
+            bench.offer(20, 30)
+        with pytest.raises(RecordsMissing, match="to hold offset 12, found 20 as its oldest"):
+            await asyncio.wait_for(asyncio.shield(bench.task), SECONDS_MAX)
+
+    on_bench(work)
+
+
+def test_topic_is_held_back_while_enough_is_at_hand() -> None:
+    """Back-pressure is a topic of one partition that is not fetched, until there is room."""
+
+    async def work(bench: Bench) -> None:
+        for number in range(SETS_MAX):
+            bench.offer(number, number + 1)
+        assert bench.reader.held == {"t"}
+
+        await bench.until(lambda: bench.runtime.at == SETS_MAX)
+        assert bench.reader.held == set()
+
+    on_bench(work)
+
+
+def test_stop_commits_what_was_read() -> None:
+    """A partition that is handed on leaves nothing behind, and takes nothing more."""
+
+    async def work(bench: Bench) -> None:
+        bench.committer.open.clear()
+        bench.offer(0, 5)
+        bench.offer(5, 11)
+        await bench.until(lambda: bench.runtime.at == 11)
+        bench.committer.open.set()
+
+        await bench.runner.stop()
+        bench.offer(11, 20)
+
+        await asyncio.wait_for(bench.task, SECONDS_MAX)
+        assert bench.runner.is_clean
+        assert bench.committer.commits[-1].positions == {("t", 0): 11}
+        assert bench.runtime.at == 11
+
+    on_bench(work)
+
+
+def test_commit_after_a_rebalance_drops_the_partition_quietly() -> None:
+    """When the group has moved on, the worker lives; the partition is rebuilt from what was committed."""
+
+    async def work(bench: Bench) -> None:
+        bench.committer.error = CommitFailedError("rebalanced")
+        bench.offer(0, 5)
+
+        await asyncio.wait_for(bench.task, SECONDS_MAX)
+        await bench.runner.stop()
+
+        assert not bench.runner.is_clean
+
+    on_bench(work)
+
+
+def test_refused_output_ends_the_partition_loudly() -> None:
+    """Any other failure of a commit is raised: nothing is passed that was not written."""
+
+    async def work(bench: Bench) -> None:
+        bench.committer.error = ValueError("refused")
+        bench.offer(0, 5)
+
+        with pytest.raises(ValueError, match="refused"):
+            await asyncio.wait_for(asyncio.shield(bench.task), SECONDS_MAX)
+
+    on_bench(work)
