@@ -29,6 +29,7 @@ from streams.core.snapshot import (
     empty_state,
 )
 from streams.wire import snapshot_pieces as pieces
+from streams.wire.layouts import described
 from streams.wire.snapshots import (
     FRAME,
     LATEST,
@@ -112,6 +113,10 @@ class SnapshotWriter:
         """Go on from a snapshot that engine and join were just restored from, before they read anything."""
         self._number = snapshot.manifest.snapshot
         self._orphans |= set(snapshot.orphans)
+        if snapshot.is_migrated:
+            # Whole in the present layout; what keeps its key is written over.
+            self._orphans |= set(snapshot.listed)
+            return
         self._parts = dict(snapshot.manifest.pieces)
         self._before.remember(engine.export())
         self._marks = {name: piece.mark for name, piece in _join_pieces(join.export()).items()}
@@ -212,6 +217,7 @@ class SnapshotWriter:
             join={name: getattr(held, name) for name in pieces.JOIN_TOTALS},
             counts=dict(held.counts),
             pieces=self._parts,
+            described=described(),
         )
 
     def _keys(self, parts: dict[str, list[Part]]) -> set[bytes]:
