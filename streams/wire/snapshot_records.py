@@ -31,6 +31,7 @@ _KEY: Final = re.compile(r"([A-Za-z0-9._-]+)/(\d+)/([a-z0-9-]+)/([A-Za-z0-9/-]+)
 _SERIES: Final = re.compile(r"[a-z0-9-]{1,40}")
 
 Reason = Literal[
+    "ahead",
     "damaged",
     "foreign",
     "missing",
@@ -38,6 +39,7 @@ Reason = Literal[
     "other_layout",
     "other_partition_count",
     "other_rules",
+    "out_of_reach",
     "torn",
 ]
 
