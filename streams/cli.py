@@ -32,6 +32,7 @@ from streams.commands.options import (
 EXPECTED: Final = {
     "streams.config_values.ConfigError": EXIT_REFUSED,
     "streams.calendars.UnknownCalendar": EXIT_REFUSED,
+    "streams.calendar_tables.BadOverrides": EXIT_REFUSED,
     "streams.feeds.history.HistoryError": EXIT_FAILED,
     "streams.feeds.sender.FeedError": EXIT_FAILED,
     "streams.kafka.topics.BrokersUnreachable": EXIT_FAILED,
