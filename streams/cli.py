@@ -15,7 +15,7 @@ from typing import Final
 import click
 
 from streams import __version__
-from streams.commands import configuration, dlq, feeds, running, signals, topics
+from streams.commands import bootstrap, configuration, dlq, feeds, running, signals, topics
 from streams.commands.options import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -32,6 +32,8 @@ from streams.commands.options import (
 EXPECTED: Final = {
     "streams.config_values.ConfigError": EXIT_REFUSED,
     "streams.calendars.UnknownCalendar": EXIT_REFUSED,
+    "streams.calendar_tables.BadOverrides": EXIT_REFUSED,
+    "streams.feeds.bar_files.AskedWrongly": EXIT_REFUSED,
     "streams.feeds.history.HistoryError": EXIT_FAILED,
     "streams.feeds.sender.FeedError": EXIT_FAILED,
     "streams.kafka.topics.BrokersUnreachable": EXIT_FAILED,
@@ -74,6 +76,7 @@ for _command in (
     running.worker,
     feeds.clock,
     feeds.publish,
+    *bootstrap.COMMANDS,
     feeds.replay,
     signals.signals,
     dlq.dlq,
