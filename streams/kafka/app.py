@@ -202,7 +202,7 @@ def assemble(
 
 def terms_of_config(config: Config) -> Terms:
     """Return the options and the calendar that are configured."""
-    markets = load_markets(config.markets.mics, lookback=config.rules.lookback)
+    markets = load_markets(config.markets.mics, lookback=config.rules.lookback, overrides=config.markets.overrides)
     return Terms(markets, config.rules, join_rules_of(config.news))
 
 

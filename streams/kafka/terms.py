@@ -93,5 +93,6 @@ def adopt(terms: Terms, engine: Engine, join: Join) -> tuple[Engine, Join]:
 
 def _sessions(markets: Markets, mic: str) -> Sessions:
     found = markets.sessions_of(mic)
-    columns = ("date", "open_ns", "close_ns", "break_start_ns", "break_end_ns")
+    regular = ("date", "open_ns", "close_ns", "break_start_ns", "break_end_ns")
+    columns = (*regular, "extended_open_ns", "extended_close_ns", "trade_date_end_ns")
     return Sessions(mic, *(found[name].copy() for name in columns))

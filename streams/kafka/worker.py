@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
+from streams.calendar_tables import BadOverrides
 from streams.calendars import UnknownCalendar
 from streams.config import Config
 from streams.kafka import topics as topic_checks
@@ -49,6 +50,7 @@ EXIT_FAILED: Final = 1
 
 EXPECTED: Final = (
     AssignmentRefused,
+    BadOverrides,
     BrokersUnreachable,
     KafkaError,
     PositionsRefused,

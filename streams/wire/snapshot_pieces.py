@@ -7,6 +7,7 @@
 | `warm/<n>` | warm rows of 64 instruments: few move within ten seconds |
 | `bars/<group>/<period>` | bars of 512 instruments in 16 days: row count, bars of each row, bars |
 | `calendar/<mic>` | the sessions of a market |
+| `extended/<mic>` | their extended hours |
 | `stories/<n>` | 256 stories of the join by number, MessagePack |
 | `versions/<n>` | 256 accepted article versions by sequence number, MessagePack |
 | `signals/<n>` | 64 enriched signals by number, MessagePack |
@@ -53,6 +54,7 @@ JOIN_TOTALS: Final = ("news_clock_ns", "tick_clock_ns", "sequence", "stories_beg
 """What of the join's state stands in the manifest, besides the counts."""
 
 _SESSION: Final = np.dtype([("date", "<i4"), *((name, "<i8") for name in ("open", "close", "from", "to"))])
+_EXTENDED: Final = np.dtype([("extended_open_ns", "<i8"), ("extended_close_ns", "<i8"), ("trade_date_end_ns", "<i8")])
 _COUNT: Final = np.dtype("<u4")
 _COUNTS: Final = np.dtype("<u2")
 
@@ -123,6 +125,14 @@ def calendar_piece(sessions: np.ndarray) -> bytes:
     columns = ("date", "open_ns", "close_ns", "break_start_ns", "break_end_ns")
     for name, column in zip(_SESSION.names or (), columns, strict=True):
         piece[name] = sessions[column]
+    return piece.tobytes()
+
+
+def extended_piece(sessions: np.ndarray) -> bytes:
+    """Return the extended hours of a market's sessions (dtype `SESSION`)."""
+    piece = np.zeros(len(sessions), _EXTENDED)
+    for name in _EXTENDED.names or ():
+        piece[name] = sessions[name]
     return piece.tobytes()
 
 
@@ -268,7 +278,11 @@ def sessions_of(pieces: Pieces, mics: Iterable[str]) -> tuple[Sessions, ...]:
     found = []
     for mic in mics:
         columns = np.frombuffer(pieces[f"calendar/{mic}"], _SESSION)
-        found.append(Sessions(mic, *(columns[name].copy() for name in _SESSION.names or ())))
+        regular = [columns[name].copy() for name in _SESSION.names or ()]
+        # The first snapshots knew of no extended hours.
+        extended = np.frombuffer(pieces.get(f"extended/{mic}", b""), _EXTENDED)
+        more = [extended[name].copy() for name in _EXTENDED.names or ()] if len(extended) else []
+        found.append(Sessions(mic, *regular, *more))
     return tuple(found)
 
 

@@ -190,8 +190,10 @@ class SnapshotWriter:
             return
         for mic in markets.mics:
             yield f"calendar/{mic}", pieces.calendar_piece(markets.sessions_of(mic))
+            yield f"extended/{mic}", pieces.extended_piece(markets.sessions_of(mic))
         for mic in set(self._calendar[1] if self._calendar else ()) - set(markets.mics):
             yield f"calendar/{mic}", None
+            yield f"extended/{mic}", None
         self._calendar = calendar
 
     def _manifest(self, engine: Engine, join: Join, number: int, positions: Positions, news_mode: str) -> Manifest:
