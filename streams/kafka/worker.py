@@ -39,6 +39,9 @@ STOP_SECONDS: Final = 10.0
 
 EXIT_FAILED: Final = 1
 
+GC_THRESHOLDS: Final = (20_000, 20, 20)
+"""A signal makes some forty objects that the collector looks at, none of them in a cycle: look every few hundred."""
+
 EXPECTED: Final = (
     AssignmentRefused,
     BadOverrides,
@@ -109,6 +112,7 @@ class Worker:
         # What exists now stays: collections of what comes later need not look at it.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         note(log, logging.INFO, "worker_started", application_id=self.config.kafka.application_id)
 
     async def wait(self) -> NoReturn:
