@@ -48,6 +48,9 @@ SNAPSHOT_SECONDS: Final = 6.0
 
 EXIT_FAILED: Final = 1
 
+GC_THRESHOLDS: Final = (20_000, 20, 20)
+"""A signal makes some forty objects that the collector looks at, none of them in a cycle: look every few hundred."""
+
 EXPECTED: Final = (
     AssignmentRefused,
     BadOverrides,
@@ -133,6 +136,7 @@ class Worker:
         # What exists now stays: collections of what comes later need not look at it.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         note(
             log,
             logging.INFO,
