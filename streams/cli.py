@@ -15,7 +15,7 @@ from typing import Final
 import click
 
 from streams import __version__
-from streams.commands import bootstrap, configuration, dlq, feeds, running, signals, topics
+from streams.commands import bootstrap, configuration, coverage, dlq, feeds, running, signals, topics
 from streams.commands.options import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -75,9 +75,10 @@ for _command in (
     topics.topics,
     running.worker,
     feeds.clock,
-    feeds.publish,
-    *bootstrap.COMMANDS,
+    bootstrap.publish,
     feeds.replay,
+    coverage.coverage,
+    coverage.check_levels,
     signals.signals,
     dlq.dlq,
     configuration.config,
