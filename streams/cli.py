@@ -15,7 +15,7 @@ from typing import Final
 import click
 
 from streams import __version__
-from streams.commands import bootstrap, configuration, coverage, dlq, feeds, running, signals, topics
+from streams.commands import bootstrap, configuration, coverage, dlq, feeds, running, signals, topics, verify
 from streams.commands.options import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -40,6 +40,8 @@ EXPECTED: Final = {
     "streams.kafka.topics.TopicsRefused": EXIT_FAILED,
     "streams.kafka.follow.TopicMissing": EXIT_FAILED,
     "streams.kafka.follow.RecordMissing": EXIT_FAILED,
+    "streams.audit.reading.ReadingStalled": EXIT_FAILED,
+    "streams.audit.store.StoreRefused": EXIT_REFUSED,
     "streams.kafka.embedded.BrokerUnavailable": EXIT_FAILED,
     "aiokafka.errors.KafkaError": EXIT_FAILED,
     "builtins.OSError": EXIT_FAILED,
@@ -81,6 +83,7 @@ for _command in (
     coverage.check_levels,
     signals.signals,
     dlq.dlq,
+    verify.verify,
     configuration.config,
     running.warm,
 ):

@@ -69,6 +69,7 @@ def test_every_command_of_the_product_is_there() -> None:
         "fiftytwo signals",
         "fiftytwo dlq list",
         "fiftytwo dlq show",
+        "fiftytwo verify",
         "fiftytwo config show",
         "fiftytwo config check",
         "fiftytwo warm",
