@@ -164,6 +164,7 @@ class Assignment:
     def _waiting(self, seat: Seat, reason: str | None) -> None:
         name = f"partition {seat.number}" if seat.kind == STATE else f"partition {seat.number} of the router"
         self._health.waiting(name, None if reason is None else f"{name} {reason}")
+        self._metrics.waiting_counted(self._health.waiting_count)
 
     def _count(self) -> None:
         self._metrics.partitions_counted(live=self._health.live, replaying=self._health.replaying)
