@@ -160,7 +160,8 @@ def bars_of(source: Source, reading: Reading, markets: Markets) -> Iterator[Step
     series: dict[str, _Series] = {}
     yield from _gather(source, reading, markets, series)
     for each in series.values():
-        yield from _finished(each, source, reading, markets)
+        if each.values:
+            yield from _finished(each, source, reading, markets)
 
 
 def _gather(
@@ -221,45 +222,31 @@ def _finished(series: _Series, source: Source, reading: Reading, markets: Market
     order = np.argsort(bars["date"], kind="stable")
     bars = bars[order]
     name = f"{source.name}: {series.instrument}"
-    exact = [series.exact[index] for index in order.tolist()] if series.exact else []
-    decimals = max((amount.decimals for amounts in exact for amount in amounts), default=0)
     if refused := _refused_whole(bars, series, reading):
         yield Refused(name, f"{refused}. None of its {len(bars):,} bars is sent")
         return
     factors = _known_factors(series, reading)
-    told: list[str] = []
-    kept: list[int] = []
-    turned = bars.copy()
-    for index in range(len(bars)):
-        where = f"{source.name}:{int(bars[index]['line'])}"
-        day = int(bars[index]["date"])
-        if markets.session_on(series.instrument[:4], day) is None:
-            yield Refused(
-                where,
-                f"date: expected a session of {series.instrument[:4]}, found {format_date(day)}, when it was closed: "
-                "check the date, or the calendar with markets.overrides",
-            )
-            continue
-        if reading.holds == "adjusted" and exact[index]:
-            try:
-                factor = factor_after(day, factors, _adjusted_to(bars, reading))
-                _turn_back(turned[index], exact[index], factor, decimals)
-            except ValueError as error:
-                yield Refused(where, str(error))
-                continue
-        kept.append(index)
-    turned = turned[kept]
-    told += _gaps(turned, series.instrument, markets)
-    traded = turned[turned["volume"] != 0]
-    told += [
-        f"{format_decimal(close)} to {format_decimal(opened)} on {format_date(day)} looks like a split, and no action "
-        "names it: publish the action if it is one"
-        for day, close, opened in looks_split(traded, factors)
-    ]
-    for message in told:
+    is_session = np.isin(bars["date"], markets.sessions_of(series.instrument[:4])["date"])
+    for bar in bars[~is_session]:
+        yield Refused(
+            f"{source.name}:{int(bar['line'])}",
+            f"date: expected a session of {series.instrument[:4]}, found {format_date(int(bar['date']))}, when it was "
+            "closed: check the date, or the calendar with markets.overrides",
+        )
+    kept = is_session
+    if reading.holds == "adjusted" and factors:
+        exact = [series.exact[index] for index in order.tolist()]
+        adjusted_to = reading.adjusted_to if reading.adjusted_to is not None else int(bars[-1]["date"])
+        for index, message in _turn_all_back(bars, exact, factors, adjusted_to):
+            if kept[index]:
+                yield Refused(f"{source.name}:{int(bars[index]['line'])}", message)
+                kept[index] = False
+    bars = bars[kept]
+    for message in (*_gaps(bars, series.instrument, markets), *_likely_splits(bars, factors)):
         yield Note(name, message)
-    for bar in turned:
-        yield bar_step(_daily(series.instrument, bar))
+    for day, first, high, low, last, volume, _ in bars.tolist():
+        known = None if volume == _NO_VOLUME else volume
+        yield bar_step(DailyBar(series.instrument, day, first, high, low, last, known, ""))
 
 
 # Why nothing of an instrument can be used.
@@ -315,13 +302,23 @@ def _steps_of(closes: Sequence[tuple[int, float]]) -> dict[int, Fraction]:
     }
 
 
-def _adjusted_to(bars: np.ndarray, reading: Reading) -> int:
-    return reading.adjusted_to if reading.adjusted_to is not None else int(bars[-1]["date"])
+# Turns adjusted bars back in place; yields which cannot be, and why.
+def _turn_all_back(
+    bars: np.ndarray, exact: Sequence[tuple[Amount, ...]], factors: Mapping[int, Fraction], adjusted_to: int
+) -> Iterator[tuple[int, str]]:
+    # Many vendors leave out zeros at the end: the longest price says how many decimals all of them are rounded to.
+    decimals = max((amount.decimals for amounts in exact for amount in amounts), default=0)
+    for index, amounts in enumerate(exact):
+        factor = factor_after(int(bars[index]["date"]), factors, adjusted_to)
+        if factor != 1 and amounts:
+            try:
+                _turn_back(bars[index], amounts, factor, decimals)
+            except ValueError as error:
+                yield index, str(error)
 
 
 def _turn_back(bar: np.void, exact: Sequence[Amount], factor: Fraction, decimals: int) -> None:
-    if factor == 1:
-        return
+    prices = []
     for name, amount in zip(PRICES, exact, strict=True):
         error = amount.error(decimals) / factor
         if error > TICK / 2:
@@ -330,9 +327,22 @@ def _turn_back(bar: np.void, exact: Sequence[Amount], factor: Fraction, decimals
                 f"{format_decimal(int(amount.value * SCALE))}, which may be {float(error):.3f} off after the split: "
                 "take raw bars, or a file with more decimals"
             )
-        bar[name] = shortest(amount.value / factor, error)
+        prices.append(shortest(amount.value / factor, error))
+    first, high, low, last = prices
+    if not 0 < low <= min(first, last) <= max(first, last) <= high <= PRICE_MAX:
+        raise ValueError(
+            f"expected raw prices above 0 and up to {PRICE_MAX // SCALE:,}, found "
+            f"{', '.join(format_decimal(price) for price in prices)} after the splits since then: check the actions"
+        )
+    for name, price in zip(PRICES, prices, strict=True):
+        bar[name] = price
     if int(bar["volume"]) > 0:
-        bar["volume"] = round(Fraction(int(bar["volume"]), SCALE) * factor) * SCALE
+        volume = round(Fraction(int(bar["volume"]), SCALE) * factor) * SCALE
+        if not 0 < volume <= SIZE_MAX:
+            raise ValueError(
+                f"volume: expected one in its range after the splits since then, found {volume // SCALE:,}"
+            )
+        bar["volume"] = volume
 
 
 def _gaps(bars: np.ndarray, instrument: str, markets: Markets) -> list[str]:
@@ -348,10 +358,12 @@ def _gaps(bars: np.ndarray, instrument: str, markets: Markets) -> list[str]:
     return [f"{len(missing):,} of {len(expected):,} sessions missing: {shown}{more}"]
 
 
-def _daily(instrument: str, bar: np.void) -> DailyBar:
-    volume = None if int(bar["volume"]) == _NO_VOLUME else int(bar["volume"])
-    first, high, low, last = (int(bar[name]) for name in PRICES)
-    return DailyBar(instrument, int(bar["date"]), first, high, low, last, volume, "")
+def _likely_splits(bars: np.ndarray, factors: Mapping[int, Fraction]) -> list[str]:
+    return [
+        f"{format_decimal(close)} to {format_decimal(opened)} on {format_date(day)} looks like a split, and no action "
+        "names it: publish the action if it is one"
+        for day, close, opened in looks_split(bars[bars["volume"] != 0], factors)
+    ]
 
 
 def _instrument_columns(header: Sequence[str], reading: Reading) -> tuple[str | None, str | None]:

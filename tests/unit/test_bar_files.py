@@ -23,6 +23,7 @@ from streams.feeds.bar_files import AskedWrongly, Note, Reading, bars_of, check_
 from streams.feeds.history import HistoryError, Refused
 from streams.feeds.steps import Step
 from streams.feeds.tables import Source
+from streams.wire.tick_values import Bar, decode_value
 
 HEADER = "date,open,high,low,close,volume"
 VENDOR = "Date,Open,High,Low,Close,Adj Close,Volume"
@@ -432,15 +433,33 @@ def test_price_survives_adjusting_and_turning_back(cents: int, numerator: int, d
     assert turned == cents * 10**6
 
 
+CELLS = st.one_of(
+    st.sampled_from(
+        ["2025-06-09", "2025-06-10", "2025-06-15", "20250611", "100", "400", "100.25", "0", "-1", "nan", ""]
+    ),
+    st.sampled_from(["1e9", "1e-9", "8000000", "99999999999", "181.33999633789062", "4:1", "0:0", "XNYS:A", "XLON:A"]),
+    st.text(max_size=6).map(lambda text: text.replace(",", "").replace('"', "")),
+)
+LINES = st.one_of(
+    st.lists(CELLS, min_size=9, max_size=9).map(",".join),
+    st.sampled_from([f"2025-06-{day:02d},100,100,100,100,1000,XNYS:A,," for day in range(2, 14)]),
+    st.sampled_from([f"2025-06-{day:02d},8000000,8000000,1e-8,1,9e9,XNYS:A,4:1,7" for day in range(2, 14)]),
+    st.text(max_size=30),
+)
+
+
 @settings(deadline=None)
-@given(st.text(max_size=300), st.sampled_from(["raw", "adjusted", None]))
-def test_whatever_a_file_holds_it_is_read_or_refused(text: str, holds: Any) -> None:
-    """No text crashes the reader; what it sends are bars of sessions with prices above zero."""
-    source = Source("standard input", data=f"{HEADER}\n{text}".encode("utf-8", "surrogatepass"))
-    reading = Reading(holds=holds, instrument="XNYS:A", actions=actions())
+@given(st.lists(LINES, max_size=12).map("\n".join), st.sampled_from(["raw", "adjusted"]), st.booleans())
+def test_whatever_a_file_holds_it_is_read_or_refused(text: str, holds: Any, has_actions: bool) -> None:
+    """No text crashes the reader; what it sends are bars of sessions, with prices that a worker takes."""
+    header = f"{HEADER},instrument,split,adj_close"
+    source = Source("standard input", data=f"{header}\n{text}".encode("utf-8", "surrogatepass"))
+    columns = {"split": "split"}
+    reading = Reading(holds=holds, columns=columns, actions=actions() if has_actions else None)
 
     for entry in bars_of(source, reading, MARKETS):
-        if isinstance(entry, Step):
-            bar = json.loads(entry.value)
-            assert MARKETS.session_on("XNYS", parse_date(bar["session_date"])) is not None
-            assert "low" not in bar or scaled(bar["low"]) > 0
+        if not isinstance(entry, Step):
+            continue
+        decoded = decode_value(entry.value, Instruments(["XNYS"]))
+        assert isinstance(decoded, Bar)
+        assert MARKETS.session_on("XNYS", decoded.date) is not None
