@@ -125,9 +125,7 @@ class Generator:
             number * SLOTS_PER_PROBE + random_.randrange(SLOTS_PER_PROBE): probe for number, probe in enumerate(order)
         }
         count = len(order) * SLOTS_PER_PROBE
-        seconds = (
-            each * self._partitions / records_per_second
-        )  # a slot: longer than planned where a batch is one record
+        seconds = each * self._partitions / records_per_second  # of a slot, exactly: batches hold whole records
         appended: dict[tuple[str, str], float] = {}
         flying: set[asyncio.Task[None]] = set()
         started, cpu = time.monotonic(), time.process_time()

@@ -137,9 +137,9 @@ async def measure_ours(bootstrap: str, market: Market, options: argparse.Namespa
     rows: list[Row] = []
     async with feeding(bootstrap, prefix + TICKS_TOPIC, market, options.burst) as (generator, history, burst):
         with worker_run(environment, history, burst, say, cores={(os.cpu_count() or 1) - 1}) as run:
-            rate = run.records / run.wall_seconds
+            rate = run.steady_records / run.steady_wall_seconds
             label = f"Fiftytwo, {(delivery or 'at_least_once').replace('_', ' ')}"
-            print(f"{label}: full rate {rate:,.0f}/s over {run.records:,} records", flush=True)
+            print(f"{label}: full rate {rate:,.0f}/s over {run.steady_records:,} records", flush=True)
             with receiving(bootstrap, prefix + SIGNALS, market.partitions) as receiver:
                 number = 0
                 for where, instruments in (("one partition", market.in_one), ("all partitions", market.in_all)):
