@@ -49,8 +49,8 @@ def coverage(options: Options, *, day: int | None, listed: Path | None, shows_al
     """Say what each instrument's window lacks before a 52-week breakout can fire.
 
     A window is full when its bars reach back to its first session, nearly all of its sessions are there
-    (rules.coverage_min) and none of the last (rules.recent_sessions) is missing. The log is folded as a worker does it.
-    The exit code is 1 when a window is not full.
+    (rules.coverage_min) and none of the last (rules.recent_sessions) is missing. The newest snapshot and the log after
+    it are folded as a worker does it. The exit code is 1 when a window is not full.
 
     Examples:
       fiftytwo coverage
