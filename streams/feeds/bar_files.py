@@ -24,19 +24,17 @@ from streams.core.instruments import Instruments
 from streams.core.sessions import Markets
 from streams.core.units import PRICE_MAX, SCALE, SIZE_MAX, format_date, format_decimal, parse_date
 from streams.feeds.actions import Action
-from streams.feeds.adjustment import Holds, factor_after, looks_split, objection, witnesses
-from streams.feeds.amounts import Amount, parse_amount, scaled, shortest
+from streams.feeds.adjustment import Holds, looks_split, objection, witnesses
+from streams.feeds.amounts import Amount, parse_amount, scaled
 from streams.feeds.history import COLUMNS, PRICES, DailyBar, HistoryError, Refused, bar_step, instrument_of
 from streams.feeds.steps import Step
 from streams.feeds.tables import Row, Source, date_text, header_of, rows_of
+from streams.feeds.turning import turn_back
 
 BAR_COLUMNS: Final = (*COLUMNS, "instrument", "symbol", "split", "adj_close")
 SUFFIXES: Final = (".csv", ".parquet", ".pq")
 GAP_DATES_SHOWN: Final = 5
 ROWS_BETWEEN: Final = 20_000  # Rows between two words on how far the reading is: a tenth of a second.
-
-TICK: Final = Fraction(1, 100)
-"""Adjusted prices that leave open by more than half of this what the raw price was are refused."""
 
 _SERIES: Final = np.dtype([("date", "i8"), *((name, "i8") for name in (*PRICES, "volume", "line"))])
 _NO_VOLUME: Final = -1
@@ -237,7 +235,7 @@ def _finished(series: _Series, source: Source, reading: Reading, markets: Market
     if reading.holds == "adjusted" and factors:
         exact = [series.exact[index] for index in order.tolist()]
         adjusted_to = reading.adjusted_to if reading.adjusted_to is not None else int(bars[-1]["date"])
-        for index, message in _turn_all_back(bars, exact, factors, adjusted_to):
+        for index, message in turn_back(bars, exact, factors, adjusted_to):
             if kept[index]:
                 yield Refused(f"{source.name}:{int(bars[index]['line'])}", message)
                 kept[index] = False
@@ -300,49 +298,6 @@ def _steps_of(closes: Sequence[tuple[int, float]]) -> dict[int, Fraction]:
         for (_, before), (day, ratio) in pairwise(ordered)
         if ratio > 0 and before > 0
     }
-
-
-# Turns adjusted bars back in place; yields which cannot be, and why.
-def _turn_all_back(
-    bars: np.ndarray, exact: Sequence[tuple[Amount, ...]], factors: Mapping[int, Fraction], adjusted_to: int
-) -> Iterator[tuple[int, str]]:
-    # Many vendors leave out zeros at the end: the longest price says how many decimals all of them are rounded to.
-    decimals = max((amount.decimals for amounts in exact for amount in amounts), default=0)
-    for index, amounts in enumerate(exact):
-        factor = factor_after(int(bars[index]["date"]), factors, adjusted_to)
-        if factor != 1 and amounts:
-            try:
-                _turn_back(bars[index], amounts, factor, decimals)
-            except ValueError as error:
-                yield index, str(error)
-
-
-def _turn_back(bar: np.void, exact: Sequence[Amount], factor: Fraction, decimals: int) -> None:
-    prices = []
-    for name, amount in zip(PRICES, exact, strict=True):
-        error = amount.error(decimals) / factor
-        if error > TICK / 2:
-            raise ValueError(
-                f"{name}: expected enough decimals to know the raw price to the cent, found "
-                f"{format_decimal(int(amount.value * SCALE))}, which may be {float(error):.3f} off after the split: "
-                "take raw bars, or a file with more decimals"
-            )
-        prices.append(shortest(amount.value / factor, error))
-    first, high, low, last = prices
-    if not 0 < low <= min(first, last) <= max(first, last) <= high <= PRICE_MAX:
-        raise ValueError(
-            f"expected raw prices above 0 and up to {PRICE_MAX // SCALE:,}, found "
-            f"{', '.join(format_decimal(price) for price in prices)} after the splits since then: check the actions"
-        )
-    for name, price in zip(PRICES, prices, strict=True):
-        bar[name] = price
-    if int(bar["volume"]) > 0:
-        volume = round(Fraction(int(bar["volume"]), SCALE) * factor) * SCALE
-        if not 0 < volume <= SIZE_MAX:
-            raise ValueError(
-                f"volume: expected one in its range after the splits since then, found {volume // SCALE:,}"
-            )
-        bar["volume"] = volume
 
 
 def _gaps(bars: np.ndarray, instrument: str, markets: Markets) -> list[str]:
