@@ -98,7 +98,6 @@ def check_levels(options: Options, *, file: Path, columns: str | None, shows_all
       instrument,session_date,high,low
       XNYS:BABA,2025-09-26,180.16,80.06
     """
-    from streams.core.instruments import Instruments
     from streams.feeds.history import Refused
     from streams.feeds.levels import AGREES, LEVEL_COLUMNS, compare, read_references
     from streams.feeds.tables import Source
@@ -108,7 +107,7 @@ def check_levels(options: Options, *, file: Path, columns: str | None, shows_all
     markets = markets_of(config)
     teller = Teller()
     references = []
-    for each in read_references(Source(str(file), file), mapping, Instruments(markets.mics)):
+    for each in read_references(Source(str(file), file), mapping, markets):
         if isinstance(each, Refused):
             teller.refused(each)
         else:

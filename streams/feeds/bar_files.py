@@ -137,8 +137,13 @@ def check_asked(sources: Iterable[Source], reading: Reading) -> None:
                 f"{source.name}: expected to be told what the prices are, since the file has not our own layout "
                 f"({', '.join(COLUMNS)}): say --raw if they are as traded, --adjusted if they are adjusted for splits"
             )
-        if _instrument_columns(header, reading) == (None, None):
+        by_id, by_symbol = _instrument_columns(header, reading)
+        if by_id is None and by_symbol is None:
             _instrument_of_file(source, reading)
+        elif by_id is None and reading.mic is None:
+            raise AskedWrongly(
+                f"{source.name}: expected --mic MIC with a column of symbols, found none: say which market they are of"
+            )
 
 
 def is_own_layout(header: Sequence[str], reading: Reading) -> bool:

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.calendars import load_markets
-from streams.core.instruments import Instruments
 from streams.core.layout import BAR, BAR_OFFICIAL, BAR_TRADED
 from streams.core.processor import Processor
 from streams.core.rules import Rules
@@ -192,6 +191,7 @@ def test_real_levels_of_alibaba_agree() -> None:
         ("NYSE,2025-09-29,2,1", "expected an instrument id"),
         ("XLON:A,2025-09-29,2,1", "expected an instrument of XNYS"),
         ("XNYS:A,29/09/2025,2,1", "expected a date"),
+        ("XNYS:A,2041-01-02,2,1", "expected a date within the calendar of XNYS, found 2041-01-03"),
         ("XNYS:A,2025-09-29,x,1", "expected a number"),
         ("XNYS:A,2025-09-29,1,2", "expected 0 < low <= high, found low 2, high 1"),
         ("XNYS:A,2025-09-29,1,0", "expected 0 < low"),
@@ -201,7 +201,7 @@ def test_wrong_line_is_told_and_the_next_one_counts(line: str, said: str) -> Non
     """With file and line."""
     data = f"instrument,session_date,high,low\n{line}\nXNYS:B,,2,1\n".encode()
 
-    refused, good = read_references(Source("levels.csv", data=data), {}, Instruments(["XNYS"]))
+    refused, good = read_references(Source("levels.csv", data=data), {}, MARKETS)
 
     assert isinstance(refused, Refused)
     assert refused.where == "levels.csv:2"
@@ -213,7 +213,7 @@ def test_wrong_line_is_told_and_the_next_one_counts(line: str, said: str) -> Non
 def test_empty_file_is_refused() -> None:
     """Nothing to compare is a mistake."""
     with pytest.raises(HistoryError, match="expected a line under the header"):
-        read_references(Source("levels.csv", data=b"instrument,high,low\n"), {}, Instruments(["XNYS"]))
+        read_references(Source("levels.csv", data=b"instrument,high,low\n"), {}, MARKETS)
 
 
 PRICES_DRAWN = st.lists(st.integers(90, 110), min_size=249, max_size=251)
