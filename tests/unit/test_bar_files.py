@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow
 import pytest
 from hypothesis import given, settings
@@ -395,8 +397,64 @@ def test_broken_parquet_is_told(folder: Path) -> None:
     """A file that is cut off, or is none, is named with the reader's words."""
     (folder / "XNYS_A.parquet").write_bytes(b"PAR1 rubbish")
 
-    with pytest.raises(HistoryError, match=r"XNYS_A\.parquet: expected a Parquet file, found"):
+    with pytest.raises(HistoryError, match=r"XNYS_A\.parquet: expected a Parquet file, found one that cannot be read"):
         read_source(Source("XNYS_A.parquet", Path("XNYS_A.parquet")), RAW)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=20), st.floats(0, 1))
+def test_damaged_parquet_is_read_or_refused(changes: list[tuple[float, int]], cut: float) -> None:
+    """Whatever bytes are changed or cut off, the file is named and nothing crashes."""
+    whole = io.BytesIO()
+    prices = dict.fromkeys(("open", "high", "low", "close"), [1.5] * 20)
+    parquet.write_table(pyarrow.table({"date": days("2025-06-02", 20), "symbol": ["A"] * 20, **prices}), whole)
+    data = bytearray(whole.getvalue())
+    for place, value in changes:
+        data[4 + int(place * (len(data) - 5))] = value
+    source = Source("damaged", data=bytes(data[: 4 + int(cut * len(data))] if cut < 0.2 else data))
+    refusal = ""
+
+    try:
+        list(bars_of(source, Reading(holds="raw", mic="XNYS"), MARKETS))
+    except (AskedWrongly, HistoryError) as error:
+        refusal = str(error)
+
+    assert refusal == "" or refusal.startswith("damaged: ")
+
+
+@pytest.mark.parametrize(
+    ("utc", "unit", "zone", "expected"),
+    [
+        ("2025-06-02T00:00", "ns", None, "2025-06-02"),
+        ("2025-06-02T04:00", "us", "America/New_York", "2025-06-02"),
+        ("2025-06-02T00:00", "ms", "UTC", "2025-06-02"),
+        ("2025-06-01T16:00", "us", "UTC", None),
+        ("2025-06-02T20:00", "us", None, None),
+    ],
+)
+def test_parquet_times_are_dates_where_they_are_midnights(
+    folder: Path, utc: str, unit: str, zone: str | None, expected: str | None
+) -> None:
+    """Midnight where it was written is that date; any other time could be of two, and is refused."""
+    written = pyarrow.array(np.array([utc], f"datetime64[{unit}]"), pyarrow.timestamp(unit, zone))
+    prices = {name: [1.5] for name in ("open", "high", "low", "close")}
+    parquet.write_table(pyarrow.table({"date": written, **prices}), folder / "XNYS_A.parquet")
+
+    bars, refused, _ = read_source(Source("XNYS_A.parquet", Path("XNYS_A.parquet")), RAW)
+
+    assert [bar["session_date"] for bar in bars] == ([expected] if expected else [])
+    assert bool(refused) is (expected is None)
+
+
+def test_line_that_is_no_csv_is_told(folder: Path) -> None:
+    """A quoted field without an end, or one of a size that no vendor writes, is one bad line."""
+    text = f"{HEADER}\n2025-06-02,1,1,1,1,1\n2025-06-03,{'9' * 200_000},1,1,1,1\n2025-06-04,1,1,1,1,1\n"
+
+    bars, refused, _ = published(folder, text, RAW)
+
+    assert [bar["session_date"] for bar in bars] == ["2025-06-02", "2025-06-04"]
+    assert len(refused) == 1
+    assert refused[0].startswith("XNYS_A.csv:3: expected a line of CSV, found: field larger than field limit")
 
 
 @pytest.mark.parametrize(
