@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyarrow import parquet
 
 from streams.calendars import load_markets
 from streams.core.instruments import Instruments
 from streams.core.units import format_date, parse_date
 from streams.feeds.actions import read_actions
-from streams.feeds.amounts import scaled, shortest
 from streams.feeds.bar_files import AskedWrongly, Note, Reading, bars_of, check_asked, sources_of
 from streams.feeds.history import HistoryError, Refused
 from streams.feeds.steps import Step
@@ -368,127 +362,6 @@ def test_folder_without_files_of_bars_is_refused(folder: Path) -> None:
     """A mistyped folder is a mistake, not an empty history."""
     with pytest.raises(AskedWrongly, match="found none in this folder"):
         sources_of([folder])
-
-
-@pytest.mark.parametrize("kind", [pyarrow.float64(), pyarrow.float32(), pyarrow.decimal128(18, 4)])
-def test_parquet_gives_the_same_bars(folder: Path, kind: Any) -> None:
-    """Whatever type the prices have, they are the prices that were written."""
-    price = pyarrow.array([181.34, 179.9]).cast(kind)
-    table = pyarrow.table(
-        {
-            "symbol": pyarrow.array(["BABA", "BABA"]).dictionary_encode(),
-            "date": pyarrow.array([parse_date("2025-06-02"), parse_date("2025-06-03")], pyarrow.int32()).cast("date32"),
-            **dict.fromkeys(("open", "high", "low", "close"), price),
-            "volume": [21_576_300, None],
-        }
-    )
-    parquet.write_table(table, folder / "all.parquet")
-
-    bars, refused, _ = read_source(Source("all.parquet", Path("all.parquet")), Reading(holds="raw", mic="XNYS"))
-
-    assert refused == []
-    assert [(bar["instrument"], bar["close"], bar.get("volume")) for bar in bars] == [
-        ("XNYS:BABA", "181.34", "21576300"),
-        ("XNYS:BABA", "179.9", None),
-    ]
-
-
-def test_broken_parquet_is_told(folder: Path) -> None:
-    """A file that is cut off, or is none, is named with the reader's words."""
-    (folder / "XNYS_A.parquet").write_bytes(b"PAR1 rubbish")
-
-    with pytest.raises(HistoryError, match=r"XNYS_A\.parquet: expected a Parquet file, found one that cannot be read"):
-        read_source(Source("XNYS_A.parquet", Path("XNYS_A.parquet")), RAW)
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=20), st.floats(0, 1))
-def test_damaged_parquet_is_read_or_refused(changes: list[tuple[float, int]], cut: float) -> None:
-    """Whatever bytes are changed or cut off, the file is named and nothing crashes."""
-    whole = io.BytesIO()
-    prices = dict.fromkeys(("open", "high", "low", "close"), [1.5] * 20)
-    parquet.write_table(pyarrow.table({"date": days("2025-06-02", 20), "symbol": ["A"] * 20, **prices}), whole)
-    data = bytearray(whole.getvalue())
-    for place, value in changes:
-        data[4 + int(place * (len(data) - 5))] = value
-    source = Source("damaged", data=bytes(data[: 4 + int(cut * len(data))] if cut < 0.2 else data))
-    refusal = ""
-
-    try:
-        list(bars_of(source, Reading(holds="raw", mic="XNYS"), MARKETS))
-    except (AskedWrongly, HistoryError) as error:
-        refusal = str(error)
-
-    assert refusal == "" or refusal.startswith("damaged: ")
-
-
-@pytest.mark.parametrize(
-    ("utc", "unit", "zone", "expected"),
-    [
-        ("2025-06-02T00:00", "ns", None, "2025-06-02"),
-        ("2025-06-02T04:00", "us", "America/New_York", "2025-06-02"),
-        ("2025-06-02T00:00", "ms", "UTC", "2025-06-02"),
-        ("2025-06-01T16:00", "us", "UTC", None),
-        ("2025-06-02T20:00", "us", None, None),
-    ],
-)
-def test_parquet_times_are_dates_where_they_are_midnights(
-    folder: Path, utc: str, unit: str, zone: str | None, expected: str | None
-) -> None:
-    """Midnight where it was written is that date; any other time could be of two, and is refused."""
-    written = pyarrow.array(np.array([utc], f"datetime64[{unit}]"), pyarrow.timestamp(unit, zone))
-    prices = {name: [1.5] for name in ("open", "high", "low", "close")}
-    parquet.write_table(pyarrow.table({"date": written, **prices}), folder / "XNYS_A.parquet")
-
-    bars, refused, _ = read_source(Source("XNYS_A.parquet", Path("XNYS_A.parquet")), RAW)
-
-    assert [bar["session_date"] for bar in bars] == ([expected] if expected else [])
-    assert bool(refused) is (expected is None)
-
-
-def test_line_that_is_no_csv_is_told(folder: Path) -> None:
-    """A quoted field without an end, or one of a size that no vendor writes, is one bad line."""
-    text = f"{HEADER}\n2025-06-02,1,1,1,1,1\n2025-06-03,{'9' * 200_000},1,1,1,1\n2025-06-04,1,1,1,1,1\n"
-
-    bars, refused, _ = published(folder, text, RAW)
-
-    assert [bar["session_date"] for bar in bars] == ["2025-06-02", "2025-06-04"]
-    assert len(refused) == 1
-    assert refused[0].startswith("XNYS_A.csv:3: expected a line of CSV, found: field larger than field limit")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("181.344", 18_134_400_000), ("0.00000001", 1), ("1e-7", 10), ("1.5E+3", 150_000_000_000), ("-1", -100_000_000)],
-)
-def test_amounts_up_to_eight_decimals_are_exact(text: str, expected: int) -> None:
-    """They are taken as they stand, with an exponent or without."""
-    assert scaled(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "x", "nan", "inf", "1e400", "1_000", "1,000", "9" * 60, "1e-300", "--1"])
-def test_other_amounts_are_refused(text: str) -> None:
-    """Nothing that is no finite number passes."""
-    with pytest.raises(ValueError, match="expected a number like"):
-        scaled(text)
-
-
-@settings(deadline=None)
-@given(
-    cents=st.integers(1, 50_000_000),
-    numerator=st.integers(1, 30),
-    denominator=st.integers(1, 30),
-    decimals=st.integers(6, 8),
-)
-def test_price_survives_adjusting_and_turning_back(cents: int, numerator: int, denominator: int, decimals: int) -> None:
-    """A price in cents, divided by a split, rounded as a vendor rounds, and turned back, is the price again."""
-    factor = Fraction(denominator, numerator)
-    price = Fraction(cents, 100)
-    written = Fraction(round(price * factor * 10**decimals), 10**decimals)
-
-    turned = shortest(written / factor, Fraction(1, 2 * 10**decimals) / factor)
-
-    assert turned == cents * 10**6
 
 
 CELLS = st.one_of(
