@@ -24,7 +24,7 @@ from benchmarks.contest import ContestantFailed, Timing, running
 from benchmarks.contestants import BREAKOUTS, CONTESTANTS, RUNNING_MAXIMUM, Contestant, Entry
 from benchmarks.loader import publish
 from benchmarks.outputs import make_topic, read_answers, remove_topics
-from benchmarks.progress import say
+from benchmarks.progress import end_in_order, say
 from benchmarks.results import Result
 from benchmarks.running import TICKS_TOPIC, apply_topics, worker_environment, worker_run
 from benchmarks.toolchain import Unavailable
@@ -133,6 +133,7 @@ class Field:
 def main() -> int:
     """Run the comparison that the command line asks for."""
     options = _options()
+    end_in_order()
     chosen = [contestant for contestant in CONTESTANTS if _is_chosen(contestant, options)]
     if not chosen:
         print("expected a contestant with such a name, found none; the names are:", file=sys.stderr)

@@ -28,7 +28,7 @@ from benchmarks.contestants import EXACTLY_ONCE, Entry, kafka_streams
 from benchmarks.generator import Generator, probes
 from benchmarks.loader import BATCH_BYTES, Loader
 from benchmarks.outputs import make_topic, remove_topics
-from benchmarks.progress import say
+from benchmarks.progress import end_in_order, say
 from benchmarks.pulses import bar_of, names
 from benchmarks.receiver import Receiver, receiving
 from benchmarks.running import TICKS_TOPIC, apply_topics, deliveries, worker_environment, worker_run
@@ -227,6 +227,7 @@ def line(row: Row) -> str:
 def main() -> int:
     """Measure what the command line asks for."""
     options = _options()
+    end_in_order()
     market = Market(load_markets([MIC]), options.partitions, options.probes)
     print(f"{platform.platform()}, {os.cpu_count()} cores for broker, worker, generator and consumer", flush=True)
     rows: list[Row] = []

@@ -21,7 +21,7 @@ from typing import Final
 from benchmarks.chart import Group, bars_svg
 from benchmarks.loader import publish
 from benchmarks.outputs import remove_topics
-from benchmarks.progress import say
+from benchmarks.progress import end_in_order, say
 from benchmarks.running import TICKS_TOPIC, Run, apply_topics, worker_environment, worker_run
 from benchmarks.workload import MIC, Workload
 from streams.calendars import load_markets
@@ -126,6 +126,7 @@ def line(point: Point, greatest: float) -> str:
 def main() -> int:
     """Measure the directions that the command line asks for."""
     options = _options()
+    end_in_order()
     markets = load_markets([MIC])
     base = Workload(instruments=options.instruments, ticks=options.ticks, history_sessions=options.sessions)
     chosen = shapes(base, small_ticks=min(options.ticks, options.small_ticks))
