@@ -79,7 +79,7 @@ def test_judge_names_what_is_lost_doubled_altered_or_out_of_order(
 
 
 def result(contestant: Contestant, records: int, said: list[tuple[str, Decimal]]) -> results.Result:
-    return results.measured(contestant, Timing(records, 1.0, 2.0, 10**6, 3.0), judge(RIGHT, said))
+    return results.measured(contestant, 0, Timing(records, 1.0, 2.0, 10**6, 3.0), judge(RIGHT, said))
 
 
 def test_wrong_contestant_is_struck_out_and_spoils_the_closing_line() -> None:
@@ -99,7 +99,7 @@ def test_contestant_that_could_not_run_is_named_with_its_reason() -> None:
     """What cannot be installed is said, not skipped."""
     peer = dataclasses.replace(CONTESTANTS[1])
 
-    report = results.summary([results.not_run(peer, "expected Java\nfound none")], [peer], 1, 1, "a machine")
+    report = results.summary([results.not_run(peer, 0, "expected Java\nfound none")], [peer], 1, 1, "a machine")
 
     assert f"| {peer.name} | not run: expected Java |" in results.table(report)
 
