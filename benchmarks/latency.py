@@ -46,6 +46,10 @@ TAIL_SECONDS: Final = 10.0
 SETTLE_SECONDS: Final = 2.0
 FLOOR: Final = 0.97  # below this share of the rate asked for, the generator or the broker was the limit
 PREFIX: Final = "latency."
+TABLE_HEAD: Final = (
+    "| who | signals in | load | ticks/s | p50 ms | p99 ms | p99.9 ms | signals | generator, cores |",
+    "|---|---|--:|--:|--:|--:|--:|--:|--:|",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +244,7 @@ def main() -> int:
     except ApacheUnavailable as missing:
         print(missing, file=sys.stderr)
         return 1
-    print("\n| who | signals in | load | ticks/s | p50 ms | p99 ms | p99.9 ms | signals | generator, cores |")
-    print("|---|---|--:|--:|--:|--:|--:|--:|--:|")
-    for row in rows:
-        print(line(row))
+    print("\n".join(["", *TABLE_HEAD, *map(line, rows)]))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     report: list[dict[str, Any]] = [asdict(row) for row in rows]
     options.json.write_text(json.dumps(report, indent=2) + "\n")

@@ -164,8 +164,8 @@ def _point(shape: Shape, run: Run) -> Point:
     )
 
 
-# The base stands first in every direction.
-def _directions(points: Sequence[Point]) -> dict[str, list[Point]]:
+def by_direction(points: Sequence[Point]) -> dict[str, list[Point]]:
+    """Return the points of every direction, the base first in each."""
     base = points[0]
     found: dict[str, list[Point]] = {}
     for point in points:
@@ -177,7 +177,7 @@ def _directions(points: Sequence[Point]) -> dict[str, list[Point]]:
 def _curves(points: Sequence[Point]) -> str:
     lines = ["", "CPU time a tick: the last nine tenths of the session, and the whole of it with every first trade"]
     base = points[0]
-    for direction, some in _directions(points).items():
+    for direction, some in by_direction(points).items():
         lines += ["", f"{direction} (the first line is the base: {base.label} instruments, plain JSON, large batches)"]
         greatest = max(point.steady_ns for point in some)
         lines += [line(point, greatest) for point in some]
@@ -192,7 +192,7 @@ def _write(points: Sequence[Point], options: argparse.Namespace) -> None:
             [(point.label if point is not points[0] else f"base: {point.label} instruments", point.steady_ns, False)
              for point in some],
         )
-        for direction, some in _directions(points).items()
+        for direction, some in by_direction(points).items()
     ]  # fmt: skip
     for file in (options.json, options.chart):
         file.parent.mkdir(parents=True, exist_ok=True)
