@@ -21,12 +21,12 @@ from typing import Any, Final
 from benchmarks import results
 from benchmarks.answers import Breakouts, Oracle, RunningMaximum, judge
 from benchmarks.contest import ContestantFailed, Timing, running
-from benchmarks.contestants import BREAKOUTS, CONTESTANTS, RUNNING_MAXIMUM, Contestant, Entry
+from benchmarks.contestants import BREAKOUTS, CONTESTANTS, FULL, RUNNING_MAXIMUM, Contestant, Entry
 from benchmarks.loader import publish
 from benchmarks.outputs import make_topic, read_answers, remove_topics
 from benchmarks.progress import end_in_order, say
 from benchmarks.results import Result
-from benchmarks.running import TICKS_TOPIC, apply_topics, worker_environment, worker_run
+from benchmarks.running import TICKS_TOPIC, apply_topics, warm_up, worker_environment, worker_run
 from benchmarks.toolchain import Unavailable
 from benchmarks.workload import MIC, SESSION_DATE, Workload
 from streams.calendars import load_markets
@@ -86,7 +86,7 @@ class Field:
     def _started(self, contestant: Contestant, mark: str) -> Iterator[tuple[Timing, list[str]]]:
         cores = {(os.cpu_count() or 1) - 1} if contestant.one_core else None
         if contestant.command is None:
-            with self._worker(mark, cores or set()) as timing:
+            with self._worker(contestant, mark, cores or set()) as timing:
                 yield timing, [PREFIX + SIGNALS]
             return
         output = f"out.{mark}"
@@ -113,10 +113,11 @@ class Field:
 
     # Every run of the worker is a new application on empty output topics.
     @contextmanager
-    def _worker(self, mark: str, cores: set[int]) -> Iterator[Timing]:
+    def _worker(self, contestant: Contestant, mark: str, cores: set[int]) -> Iterator[Timing]:
         remove_topics(self.bootstrap, lambda name: name.startswith(PREFIX) and name != self.topic)
         apply_topics(self.environment)
-        environment = self.environment | {"FIFTYTWO_KAFKA_APPLICATION_ID": f"bench-{mark}"}
+        settings = dict(contestant.settings) | {"KAFKA_PREFIX": PREFIX, "KAFKA_APPLICATION_ID": f"bench-{mark}"}
+        environment = worker_environment(self.bootstrap, self.partitions, **settings)
         started = time.monotonic()
         try:
             with worker_run(environment, self.history, self.records, say, cores=cores) as run:
@@ -145,6 +146,7 @@ def main() -> int:
     def report_on(runs: Sequence[Result]) -> dict[str, Any]:
         return results.summary(runs, chosen, options.ticks, options.instruments, machine)
 
+    warm_up()
     try:
         with ApacheBroker(heap="1g") as broker:
             for result in _compete(broker.bootstrap, chosen, options, markets, found):
@@ -172,10 +174,13 @@ def _compete(
 ) -> Iterator[Result]:
     done = {(result.name, result.job, result.number) for result in found}
     for job in (BREAKOUTS, RUNNING_MAXIMUM):
-        entries = [contestant for contestant in chosen if contestant.job == job]
-        for ticks in sorted({min(entry.ticks_max or options.ticks, options.ticks) for entry in entries}, reverse=True):
-            group = [entry for entry in entries if min(entry.ticks_max or options.ticks, options.ticks) == ticks]
-            workload = Workload(instruments=options.instruments, ticks=ticks, seed=options.seed)
+        fields: dict[tuple[str, int], list[Contestant]] = {}
+        for contestant in chosen:
+            if contestant.job == job:
+                ticks = min(contestant.ticks_max or options.ticks, options.ticks)
+                fields.setdefault((contestant.shape, ticks), []).append(contestant)
+        for (shape, ticks), group in fields.items():
+            workload = Workload(instruments=options.instruments, ticks=ticks, full=shape == FULL, seed=options.seed)
             order = [entry for entry in _turned(group, options.rounds) if (entry[0].name, job, entry[1]) not in done]
             if not order:
                 continue

@@ -13,7 +13,6 @@ from benchmarks.answers import Verdict
 from benchmarks.chart import Group, bars_svg
 from benchmarks.contest import Timing
 from benchmarks.contestants import BREAKOUTS, CONTESTANTS, RUNNING_MAXIMUM, Contestant
-from benchmarks.running import delivery
 
 OURS: Final = "Fiftytwo"
 TITLES: Final = {
@@ -93,7 +92,7 @@ def summary(
             {
                 "name": contestant.name,
                 "job": contestant.job,
-                "durability": contestant.durability or delivery(),
+                "durability": contestant.durability,
                 "note": contestant.note,
                 "ticks": min(contestant.ticks_max or ticks, ticks),
                 "one_core": contestant.one_core,

@@ -22,7 +22,7 @@ from benchmarks.chart import Group, bars_svg
 from benchmarks.loader import publish
 from benchmarks.outputs import remove_topics
 from benchmarks.progress import end_in_order, say
-from benchmarks.running import TICKS_TOPIC, Run, apply_topics, worker_environment, worker_run
+from benchmarks.running import TICKS_TOPIC, Run, apply_topics, warm_up, worker_environment, worker_run
 from benchmarks.workload import MIC, Workload
 from streams.calendars import load_markets
 from streams.core.sessions import Markets
@@ -134,6 +134,7 @@ def main() -> int:
         chosen = [chosen[0], *(shape for shape in chosen[1:] if shape.direction in options.only)]
     print(f"{platform.platform()}, {os.cpu_count()} cores shared by broker and worker", flush=True)
     points: list[Point] = []
+    warm_up()
     try:
         with ApacheBroker(heap="1g") as broker:
             for shape in chosen:
