@@ -21,7 +21,7 @@ from typing import Any, Final
 from benchmarks import results
 from benchmarks.answers import Breakouts, Oracle, RunningMaximum, judge
 from benchmarks.contest import ContestantFailed, Timing, running
-from benchmarks.contestants import BREAKOUTS, CONTESTANTS, FULL, RUNNING_MAXIMUM, Contestant, Entry
+from benchmarks.contestants import BINARY, BREAKOUTS, CONTESTANTS, FULL, RUNNING_MAXIMUM, Contestant, Entry
 from benchmarks.loader import publish
 from benchmarks.outputs import make_topic, read_answers, remove_topics
 from benchmarks.progress import end_in_order, say
@@ -180,7 +180,10 @@ def _compete(
                 ticks = min(contestant.ticks_max or options.ticks, options.ticks)
                 fields.setdefault((contestant.shape, ticks), []).append(contestant)
         for (shape, ticks), group in fields.items():
-            workload = Workload(instruments=options.instruments, ticks=ticks, full=shape == FULL, seed=options.seed)
+            is_full, is_binary = shape == FULL, shape == BINARY
+            workload = Workload(
+                instruments=options.instruments, ticks=ticks, full=is_full, binary=is_binary, seed=options.seed
+            )
             order = [entry for entry in _turned(group, options.rounds) if (entry[0].name, job, entry[1]) not in done]
             if not order:
                 continue

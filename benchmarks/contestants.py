@@ -17,6 +17,7 @@ RUNNING_MAXIMUM: Final = "running-maximum"
 BREAKOUTS: Final = "52-week"
 PLAIN: Final = "plain"
 FULL: Final = "full"
+BINARY: Final = "binary"
 JVM: Final = ("-Xmx3g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error")
 FAUST_TICKS: Final = 200_000  # four million would take it nine minutes
 EXACTLY_ONCE: Final = "exactly_once_v2"
@@ -256,6 +257,15 @@ CONTESTANTS: Final = (
         None,
         one_core=True,
         shape=FULL,
+    ),
+    Contestant(
+        "Fiftytwo, binary ticks",
+        BREAKOUTS,
+        "exactly once, 100 ms",
+        "the same on fixed-width ticks: 32 bytes each",
+        None,
+        one_core=True,
+        shape=BINARY,
     ),
     Contestant(
         "Kafka Streams, RocksDB, exactly once",

@@ -73,7 +73,10 @@ def shapes(base: Workload, *, small_ticks: int) -> list[Shape]:
               settings={"RULES_LOOKBACK": lookback})
         for sessions, lookback in windows
     ]  # fmt: skip
-    points.append(Shape("record", "JSON with conditions and ids", replace(base, full=True)))
+    points += [
+        Shape("record", "JSON with conditions and ids", replace(base, full=True)),
+        Shape("record", "binary", replace(base, binary=True)),
+    ]
     points += [Shape("codec", codec, base, compression=codec) for codec in ("lz4", "zstd")]
     few = replace(base, ticks=small_ticks)
     points += [
