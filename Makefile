@@ -18,7 +18,7 @@ UNCOMPILED_TESTS = \
 	tests/unit/test_ticks.py tests/unit/test_units.py tests/unit/test_window.py \
 	tests/property/test_band.py tests/property/test_tick_decoding.py
 
-.PHONY: help demo warm test lint format benchmark bench bench-quick bench-shapes bench-latency clean
+.PHONY: help demo warm test lint format benchmark bench bench-quick bench-shapes bench-latency bench-report clean
 
 help:
 	@echo "make demo            show two days of Alibaba on an embedded broker; needs nothing but Python 3.11 or newer"
@@ -32,6 +32,7 @@ help:
 	@echo "make bench-quick     the worker and Kafka Streams exactly once on the 52-week job, under four minutes"
 	@echo "make bench-shapes    how cost grows with instruments, history, batch sizes, codecs and shapes of load"
 	@echo "make bench-latency   from the append of a tick to the receipt of its signal, at three loads"
+	@echo "make bench-report    write what the four above measured into the documentation and the README"
 	@echo "make clean           remove the environments and caches of this clone"
 
 demo: warm
@@ -70,6 +71,9 @@ bench-shapes: warm $(VENV)/.stamp-test
 
 bench-latency: warm $(VENV)/.stamp-test
 	$(BIN)/python -m benchmarks.latency $(ARGS)
+
+bench-report: $(VENV)/.stamp-test
+	$(BIN)/python -m benchmarks.report $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(LINT_VENV) build dist fiftytwo.egg-info .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
