@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
 from streams.config import Kafka
 from streams.kafka import probe as probes
@@ -28,8 +29,8 @@ BATCH_BYTES: Final = 262_144
 REQUEST_SECONDS: Final = 40
 """Without transactions a request is sent again as often as it must: its records carry their sequence."""
 
-RETRY_SECONDS: Final = 0.5
-"""How long to wait between attempts to reach a broker."""
+CHECK_SECONDS: Final = 30.0
+"""A new cluster makes its topic of transactions when it is first asked, which takes some seconds."""
 
 CommitPositions = Callable[[Mapping[Any, int]], Awaitable[None]]
 
@@ -216,3 +217,25 @@ def _options(kafka: Kafka) -> dict[str, Any]:
         "linger_ms": 0,
         **client_settings(kafka),
     }
+
+
+async def check_transactions(kafka: Kafka) -> str | None:
+    """Return why the brokers cannot do what exactly-once delivery asks of them, or None when they can.
+
+    Called once, when a worker starts: a transactional producer is begun as each partition will begin its own.
+    """
+    timeout_seconds = CHECK_SECONDS
+    name = f"{kafka.application_id}-check"
+    committer = ExactlyOnce(kafka, name, timeout_seconds=timeout_seconds, probe=probes.passed)
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await committer.start()
+    except TimeoutError:
+        return f"none that began within {timeout_seconds:g} s"
+    except IncompatibleBrokerVersion as error:
+        return f"brokers without them ({error})"
+    except KafkaError as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        await committer.close(finished=True)
+    return None

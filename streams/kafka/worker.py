@@ -28,6 +28,7 @@ from streams.kafka.logs import configure, note, note_failure
 from streams.kafka.membership import Membership
 from streams.kafka.owner import RestartedTooOften
 from streams.kafka.probe import Probe, passed
+from streams.kafka.producer import check_transactions
 from streams.kafka.restore import PositionsRefused, StateLost
 from streams.kafka.runner import RecordsMissing
 from streams.kafka.topics import BrokersUnreachable, Problem
@@ -116,6 +117,13 @@ class Worker:
         fatal = [problem for problem in problems if problem.fatal]
         if fatal:
             raise WorkerRefused(_describe(fatal))
+        if self.config.kafka.delivery == "exactly_once" and (found := await check_transactions(self.config.kafka)):
+            raise WorkerRefused(
+                f"kafka.delivery = 'exactly_once': expected brokers with transactions, found {found}. "
+                "Set kafka.delivery = 'at_least_once', or look at the brokers: a single one needs "
+                "transaction.state.log.replication.factor=1, and a user with access control WRITE on transactional ids "
+                f"that begin with {self.config.kafka.application_id!r}"
+            )
         # Before the group is joined: compiling takes longer than a member may be silent.
         await asyncio.to_thread(warm)
         membership = self._membership = Membership(self.config.kafka)
