@@ -26,6 +26,7 @@ from streams.commands.telling import INSTRUMENT_HELP, RATE, RATE_HELP, Teller, p
 
 if TYPE_CHECKING:
     from streams.feeds.publish import Kind, Published
+    from streams.feeds.sender import FeedError
 
 REPLAY_NOTE_EVERY: Final = 1_000
 
@@ -141,8 +142,8 @@ def replay_bars(options: Options, *, files: Sequence[Path], from_date: int, inst
 def clock(options: Options) -> None:
     """Write the time into every partition, each second.
 
-    It runs until it is ended. Sessions close and verdicts fall by it when nothing trades. One clock is enough for a
-    set-up; two do no harm.
+    It runs until it is ended, and outlives pauses of the brokers. Sessions close and verdicts fall by it when nothing
+    trades. One clock is enough for a set-up; two do no harm.
 
     Examples:
       fiftytwo clock
@@ -154,7 +155,22 @@ def clock(options: Options) -> None:
         from streams.feeds.clock import run_clock
 
         with _status(f"Writing the time to {config.kafka.bootstrap_servers} each second") as note:
-            await run_clock(config, on_sent=lambda time_ns: note(format_time(time_ns)))
+            failing = False
+
+            def failed(error: FeedError) -> None:
+                nonlocal failing
+                if not failing:
+                    click.echo(f"warning: {error}. It is tried again until it works.", err=True)
+                failing = True
+
+            def sent(time_ns: int) -> None:
+                nonlocal failing
+                if failing:
+                    click.echo(f"The broker takes the time again, since {format_time(time_ns)}.", err=True)
+                failing = False
+                note(format_time(time_ns))
+
+            await run_clock(config, on_sent=sent, on_failed=failed)
 
     try:
         run_async(tick())
