@@ -177,6 +177,6 @@ async def open_source(kafka: Kafka, topics: Sequence[str]) -> AsyncIterator[Sour
 async def committed(kafka: Kafka, places: Iterable[Place]) -> Mapping[Place, int]:
     """Return what the worker's group has committed; partitions without a position are left out."""
     async with connect(kafka) as admin:
-        offsets = await admin.list_consumer_group_offsets(kafka.application_id)
+        offsets = await admin.list_consumer_group_offsets(kafka.group)
     found = {(tp.topic, tp.partition): entry.offset for tp, entry in offsets.items()}
     return {place: found[place] for place in places if found.get(place, -1) >= 0}

@@ -144,6 +144,7 @@ class Worker:
         self.metrics.topics_known(inputs=names.inputs, outputs=[*names.outputs, names.news, *dead_letters])
         self.metrics.watch_markets(assembled.markets)
         self._assembled = assembled
+        self.health.unassigned()
         await assembled.app.start()
         # What exists now stays: collections of what comes later need not look at it.
         gc.collect()
