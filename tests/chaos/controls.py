@@ -25,7 +25,8 @@ from streams.kafka.security import client_settings
 from streams.wire.positions import STATE
 from tests.chaos.direct import Change, Crash, Lives
 
-CRASHES: Final = 6
+CRASHES: Final = 3
+SLEEP_SECONDS_MAX: Final = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Control:
     name: str
     change: Callable[[Config], Change]
     is_zombie: bool = False
+
+    @property
+    def title(self) -> str:
+        """Return what it is, for people."""
+        return f"{self.name or 'the right protocol'}, {'a sleeper' if self.is_zombie else 'crashes'}"
 
 
 class Sleeper:
@@ -186,7 +192,8 @@ async def run_control(control: Control, config: Config, caught_up: Callable[[], 
         await _sleep_through(config, control, lives, seat)
     else:
         for _ in range(CRASHES):
-            await lives.live(seat, "after_commit", 5)
+            if not await lives.live(seat, "after_commit", 5):
+                break  # The story has ended.
     # The end is reached with the right protocol: what is wrong by then stays wrong.
     await Lives(config).finish(caught_up)
 
@@ -200,7 +207,12 @@ async def _sleep_through(config: Config, control: Control, lives: Lives, seat: S
         return dataclasses.replace(made, committer=lambda seat: Sleeper(made.committer(seat), asleep, awake, after=5))
 
     sleeper = asyncio.create_task(Lives(config, change=sleepy).live(seat, until=told))
-    await asyncio.wait_for(asleep.wait(), 60)
+    falling = asyncio.create_task(asleep.wait())
+    await asyncio.wait({sleeper, falling}, timeout=SLEEP_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
+    if not asleep.is_set():
+        falling.cancel()
+        sleeper.cancel()
+        await sleeper
     # Its partition moves on.
     await lives.live(seat, "after_commit", 5)
     awake.set()

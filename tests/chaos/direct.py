@@ -33,7 +33,10 @@ from streams.wire.positions import ROUTER, STATE
 SET_BYTES: Final = 2_048
 """About what one moment of the story writes to a partition: many small commits have many points to die at."""
 
-LIFE_SECONDS_MAX: Final = 20.0
+PACE_SECONDS: Final = 0.03
+"""Between two sets, so that a commit comes after every few: a story in one commit would have one point to die at."""
+
+LIFE_SECONDS_MAX: Final = 10.0
 FAR: Final = 1 << 62
 
 
@@ -66,6 +69,8 @@ class DirectConsumer:
             keep_raw_records(consumer._fetcher)
             consumer.assign([TopicPartition(*place)])
             await asyncio.sleep(0)
+            # Until the owner knows better; a partition without a position is an error.
+            consumer.seek(TopicPartition(*place), 0)
             self._streams[place] = Stream(consumer, place, 0, FAR, set_bytes=SET_BYTES)
             self._free[place] = asyncio.Event()
         return self
@@ -76,9 +81,10 @@ class DirectConsumer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._stack.aclose()
 
-    def bring_to(self, owner: PartitionOwner) -> None:
-        """Bring what is not held to an owner."""
+    def bring_to(self, owner: PartitionOwner) -> list[asyncio.Task[None]]:
+        """Bring what is not held to an owner, in tasks that do not end unless something is wrong."""
         self._tasks = [asyncio.create_task(self._bring(place, owner)) for place in self._streams]
+        return self._tasks
 
     def hold(self, place: Place) -> None:
         """Bring no more of a partition until `release`."""
@@ -113,6 +119,7 @@ class DirectConsumer:
             fetched = await stream.read()
             if fetched is not None and self._free[place].is_set():
                 owner.offer(fetched)
+                await asyncio.sleep(PACE_SECONDS)
             elif fetched is not None:
                 stream.put_back(fetched)
 
@@ -171,15 +178,18 @@ class Lives:
                 self._config, self._terms, consumer, _none, Metrics(CollectorRegistry(), version="chaos"), probe
             )
             owner = PartitionOwner(seat, self._change(ports))
-            consumer.bring_to(owner)
+            bringing = consumer.bring_to(owner)
             life = asyncio.ensure_future(_survived(owner))
             told = asyncio.ensure_future((until or asyncio.Event()).wait())
             try:
                 await asyncio.wait(
-                    {life, told},
+                    {life, told, *bringing},
                     timeout=None if until else LIFE_SECONDS_MAX,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
+                for task in bringing:
+                    if task.done():
+                        task.result()
                 if not life.done():
                     await owner.stop(5.0, final=True)
                 died = await life

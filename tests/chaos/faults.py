@@ -112,7 +112,7 @@ class Breaker:
         for number, (name, act) in enumerate(tasks, start=1):
             started = asyncio.get_running_loop().time()
             await act()
-            await self._cluster.recovered()
+            await self._cluster.eyes.recovered()
             self._check()
             seconds = asyncio.get_running_loop().time() - started
             self._say(f"{number:4}/{len(tasks)} {name}, on again after {seconds:.1f} s")
@@ -121,7 +121,7 @@ class Breaker:
         """Start the workers that always run."""
         for worker in self._pair():
             worker.start()
-        await self._cluster.recovered()
+        await self._cluster.eyes.recovered()
 
     async def crash(self, point: str) -> None:
         """Let a worker die at a point."""
@@ -148,12 +148,12 @@ class Breaker:
         """Stop a worker until its partitions have moved on, and wake it."""
         worker = self._random.choice(self._pair())
         self._ensure_running(worker)
-        await self._cluster.recovered()
+        await self._cluster.eyes.recovered()
         worker.send(signal.SIGSTOP)
         try:
             # The other worker gets everything: only then all inputs are committed.
             await asyncio.sleep(1.0)
-            await self._cluster.recovered()
+            await self._cluster.eyes.recovered()
         finally:
             worker.send(signal.SIGCONT)
         self.done["zombie"] += 1
@@ -166,7 +166,7 @@ class Breaker:
         await asyncio.sleep(self._random.random() * 3)
         await asyncio.to_thread(self._cluster.broker.start)
         self.done["broker restart"] += 1
-        await self._cluster.recovered()
+        await self._cluster.eyes.recovered()
         for worker in self._pair():
             self._ensure_running(worker)
 
@@ -174,8 +174,11 @@ class Breaker:
         """Let a third worker come, and go in order."""
         third = self._cluster.workers["c"]
         third.start()
-        await asyncio.sleep(6.0 + self._random.random() * 2)
-        await self._cluster.recovered()
+        while not third.said("partitions_assigned"):
+            assert third.is_running, f"the third worker ended with {third.exit_code}"
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(self._random.random())
+        await self._cluster.eyes.recovered()
         if not await third.stop():
             self.unclean.append(f"worker c ended with {third.exit_code} when told to end")
         self.done["rebalance"] += 1

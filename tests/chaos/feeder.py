@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from streams.config import Config
 from tests.chaos.story import Story
 from tests.integration.feeding import Input
 
@@ -20,13 +22,13 @@ class Feeder:
     """Feeds at a steady rate until it is stopped. Use it as an async context.
 
     Args:
-        bootstrap: The broker's own address: no proxy is in the way.
+        config: Where it goes; the broker's own address, so that no proxy is in the way.
         story: What is fed.
         rate: Records a second.
     """
 
-    def __init__(self, bootstrap: str, story: Story, *, rate: float) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, config: Config, story: Story, *, rate: float) -> None:
+        self._bootstrap = config.kafka.bootstrap_servers
         self._story = story
         self._moments = iter(story)
         self.rate = rate
@@ -91,3 +93,15 @@ class Feeder:
             bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True, request_timeout_ms=60_000
         )
         await self._producer.start()
+
+
+async def feed_all(config: Config, story: Story, *, moments: int) -> None:
+    """Feed a year of history and so many moments, as fast as they are taken; each moment is a batch of its own."""
+    producer = AIOKafkaProducer(bootstrap_servers=config.kafka.bootstrap_servers, acks="all", enable_idempotence=True)
+    await producer.start()
+    try:
+        for records in itertools.chain([story.history()], itertools.islice(story, moments)):
+            sent = [await producer.send(each.topic, each.value, each.key, partition=each.partition) for each in records]
+            await asyncio.gather(*sent)
+    finally:
+        await producer.stop()

@@ -31,6 +31,7 @@ class WorkerProcess:
         self.name = name
         self.log = folder / f"{name}.log"
         self._settings = settings
+        self._log_start = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
 
@@ -53,6 +54,7 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             log.write(f"chaos: started to die at {point} {count}\n".encode())
             log.flush()
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.worker", point, str(count)],
                 stdin=subprocess.DEVNULL,
@@ -88,6 +90,12 @@ class WorkerProcess:
         clean = await self.ended(STOP_SECONDS_MAX) and self.exit_code == 0
         self.kill()
         return clean
+
+    def said(self, event: str) -> bool:
+        """Tell whether its log names an event since it was started last."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            return f'"{event}"'.encode() in log.read()
 
     def reached(self) -> str | None:
         """Return the point at which it died last, None when it died elsewhere."""

@@ -118,6 +118,7 @@ class FrameProxy:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
     def take(self, api: int, side: Side) -> Fault | None:
         """Return the fault for a frame, which then has happened."""
@@ -144,7 +145,9 @@ class FrameProxy:
         except OSError:
             writer.transport.abort()
             return
-        await _Connection(self, (reader, writer), upstream).run()
+        # The proxy closes: asyncio would complain of a connection that was cancelled.
+        with contextlib.suppress(asyncio.CancelledError):
+            await _Connection(self, (reader, writer), upstream).run()
 
 
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -117,8 +117,9 @@ class Story:
         if random.random() < 0.3:
             topic = random.choice(self._topics.inputs)
             partition = random.randrange(self._config.kafka.partitions)
-            key = random.choice([None, b"XNYS:C00", b"\xff"])
-            records.append(Input(topic, partition, key, random.choice([*GARBAGE, None])))
+            value = random.choice([*GARBAGE, None])
+            key = b"XNYS:C00" if value is None else random.choice([None, b"XNYS:C00", b"\xff"])
+            records.append(Input(topic, partition, key, value))
         if random.random() < 0.02:
             name = random.choice(self._names)
             date = format_date(at_ns // (24 * HOUR_NS) - random.randrange(1, 9))
