@@ -286,19 +286,31 @@ class PartitionRuntime:
         if not (opens or self.is_live):
             return []
         encoded = encode(signal, source=self._settings.source)
-        outputs = [replace(self._output(encoded, append_ns), family=signal.family, transition=signal.transition)]
+        outputs = [self._output(encoded, append_ns, family=signal.family, transition=signal.transition)]
         if opens:
             outputs.append(self._enriched(self.join.open(signal, encoded.value), append_ns))
         return outputs
 
     def _enriched(self, enriched: Enriched, append_ns: int) -> Output:
         encoded = encode_enriched(enriched, source=self._settings.source)
-        return replace(self._output(encoded, append_ns), replaces=enriched.signal_id)
+        return self._output(encoded, append_ns, replaces=enriched.signal_id)
 
-    def _output(self, encoded: Encoded, append_ns: int) -> Output:
+    def _output(
+        self, encoded: Encoded, append_ns: int, *, replaces: str = "", family: str = "", transition: str = ""
+    ) -> Output:
         topic = self._settings.topics.prefix + encoded.topic
         headers: list[tuple[str, bytes | None]] = [*encoded.headers]
-        return Output(topic, self.partition, encoded.key, encoded.value, headers, append_ns=append_ns)
+        return Output(
+            topic,
+            self.partition,
+            encoded.key,
+            encoded.value,
+            headers,
+            replaces=replaces,
+            family=family,
+            transition=transition,
+            append_ns=append_ns,
+        )
 
     # The first record of an instrument tells whether its producer partitions as we do; checking every record would cost
     # more than decoding it.

@@ -134,7 +134,7 @@ class ExactlyOnce(_Writer):
         )
         super().__init__(producer, probe)
         self._timeout_seconds = timeout_seconds
-        self._group = kafka.application_id
+        self._group = kafka.group
 
     async def start(self) -> None:
         """Connect, and fence the owner before: the broker settles its transaction and refuses all that it sends."""

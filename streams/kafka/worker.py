@@ -53,6 +53,9 @@ SNAPSHOT_SECONDS: Final = 6.0
 
 EXIT_FAILED: Final = 1
 
+GC_THRESHOLDS: Final = (20_000, 20, 20)
+"""A signal makes some forty objects that the collector looks at, none of them in a cycle: look every few hundred."""
+
 EXPECTED: Final = (
     AssignmentRefused,
     BadOverrides,
@@ -141,10 +144,12 @@ class Worker:
         self.metrics.topics_known(inputs=names.inputs, outputs=[*names.outputs, names.news, *dead_letters])
         self.metrics.watch_markets(assembled.markets)
         self._assembled = assembled
+        self.health.unassigned()
         await assembled.app.start()
         # What exists now stays: collections of what comes later need not look at it.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         note(
             log,
             logging.INFO,
