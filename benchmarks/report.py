@@ -103,7 +103,7 @@ def _short_line(row: dict[str, Any]) -> str:
     return f"| {row['name']} | {row['rate']:,} | {row['durability']} |"
 
 
-def _read(file: Path) -> Any:  # noqa: ANN401  JSON
+def _read(file: Path) -> Any:  # noqa: ANN401  a JSON file may hold anything
     return json.loads(file.read_text()) if file.exists() else None
 
 

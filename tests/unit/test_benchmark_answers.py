@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import report as report_page
 from benchmarks import results
 from benchmarks.answers import Breakouts, RunningMaximum, judge
 from benchmarks.contest import Timing
@@ -154,3 +155,36 @@ def test_workload_breaks_out_as_often_as_asked() -> None:
     keys = [key for chunk in ticks(workload, markets) for key in chunk.keys]
 
     assert keys[::100] == [name.encode() for name in workload.names()[:10]]
+
+
+def test_finished_runs_are_resumed_only_for_the_same_ticks(tmp_path: Path) -> None:
+    """A report keeps every run, so an ended comparison goes on where it was; other ticks are another comparison."""
+    peer = CONTESTANTS[0]
+    found = [result(peer, 3_000, RIGHT), results.not_run(peer, 1, "found no Java")]
+    report = results.summary(found, [peer], 1_000, 2, "a machine")
+    results.write(report, tmp_path / "bench.json", tmp_path / "bench.svg")
+
+    assert results.load(tmp_path / "bench.json", 1_000, 2) == found[:1]
+    assert results.load(tmp_path / "bench.json", 2_000, 2) == []
+    assert peer.name in (tmp_path / "bench.svg").read_text()
+
+
+def test_figures_replace_those_between_the_marks_alone(tmp_path: Path) -> None:
+    """Text around the marks stays, and a file without them is refused."""
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{report_page.BEGIN}\nold\n{report_page.END}\nafter\n")
+
+    report_page.replace_measured(page, "new\n")
+
+    assert page.read_text() == f"before\n{report_page.BEGIN}\nnew\n{report_page.END}\nafter\n"
+    page.write_text("no marks")
+    with pytest.raises(ValueError, match="expected <!-- measured: begin --> and"):
+        report_page.replace_measured(page, "new")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/benchmarks.md"])
+def test_pages_have_a_place_for_the_figures(page: str) -> None:
+    """`make bench-report` finds its marks, once each."""
+    text = (report_page.ROOT / page).read_text()
+
+    assert text.count(report_page.BEGIN) == text.count(report_page.END) == 1
