@@ -31,6 +31,7 @@ help:
 	@echo "make format          format the sources and sort their imports"
 	@echo "make warm            fill the cache of compiled code"
 	@echo "make benchmark       measure decoding and the fold in this process; ARGS=--kafka: one worker on Apache Kafka"
+	@echo "make gate            hold the speed of this clone against fixed loops; a test of make test does the same"
 	@echo "make bench           run Fiftytwo and its peers on one Apache Kafka (Java 17, Maven), half an hour; ARGS=--rounds=1"
 	@echo "make bench-quick     the worker and Kafka Streams exactly once on the 52-week job, under four minutes"
 	@echo "make bench-shapes    how cost grows with instruments, history, batch sizes, codecs and shapes of load"
@@ -69,6 +70,9 @@ chaos-short: $(VENV)/.stamp-test
 
 benchmark: $(VENV)/.stamp-test
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+gate: $(VENV)/.stamp-test
+	$(BIN)/python -m benchmarks.gate
 
 bench: warm $(VENV)/.stamp-test
 	$(BIN)/python -m benchmarks.bench $(ARGS)
