@@ -200,7 +200,9 @@ def _publish(options: Options, kind: Kind, files: Sequence[str], *, rate: float 
         from streams.feeds.publish import publish as publish_files
 
         with progress(f"Sending {kind}") as note:
-            return await publish_files(config, kind, files, rate=rate, on_refused=teller.refused, on_progress=note)
+            return await publish_files(
+                config, kind, files, rate=rate, on_refused=teller.refused, on_progress=teller.watch(note)
+            )
 
     tell_published(send)
 

@@ -112,9 +112,11 @@ class Worker:
         except IncompatibleLibrary as error:
             raise WorkerRefused(str(error)) from error
         problems = await topic_checks.check(self.config)
-        for problem in problems:
-            note(log, logging.WARNING, "topic_differs", problem=str(problem), fatal=problem.fatal)
         fatal = [problem for problem in problems if problem.fatal]
+        # What it is refused for is said once, by the refusal.
+        for problem in problems:
+            if not problem.fatal:
+                note(log, logging.WARNING, "topic_differs", problem=str(problem))
         if fatal:
             raise WorkerRefused(_describe(fatal))
         if self.config.kafka.delivery == "exactly_once" and (found := await check_transactions(self.config.kafka)):
@@ -263,6 +265,11 @@ def tune_allocator() -> None:
 
 
 def _describe(problems: list[Problem]) -> str:
-    if len(problems) == 1:
-        return str(problems[0])
-    return f"{len(problems)} topics are not as they must be: " + "; ".join(str(problem) for problem in problems)
+    told = [str(problem) for problem in problems if not problem.is_missing]
+    missing = [problem for problem in problems if problem.is_missing]
+    if len(missing) == 1:
+        told.insert(0, str(missing[0]))
+    elif missing:
+        names = ", ".join(problem.topic for problem in missing)
+        told.insert(0, f"expected all topics, found {len(missing)} of them missing: {missing[0].remedy} ({names})")
+    return "; ".join(told)
