@@ -47,9 +47,10 @@ def publish() -> None:
 @publish.command("ticks")
 @click.argument("files", nargs=-1, required=True, type=FILES, metavar="FILE...")
 @click.option("--rate", type=RATE, metavar="NUMBER", help=RATE_HELP)
+@click.option("--binary", is_flag=True, help="Send trades in the binary layout; what it cannot hold stays JSON.")
 @common_options(hidden=True)
 @click.pass_obj
-def publish_ticks(options: Options, *, files: Sequence[str], rate: float | None) -> None:
+def publish_ticks(options: Options, *, files: Sequence[str], rate: float | None, binary: bool) -> None:
     """Send ticks and whatever else goes on their topic from JSON lines, one record a line.
 
     schemas/ describes the records. They go to market.ticks.v1, keyed by instrument.
@@ -61,7 +62,7 @@ def publish_ticks(options: Options, *, files: Sequence[str], rate: float | None)
     A line of such a file:
       {"instrument":"XNYS:BABA","time":"2025-09-30T13:30:00Z","price":"181.66","size":"100"}
     """
-    _publish(options, "ticks", files, rate=rate)
+    _publish(options, "ticks", files, rate=rate, binary=binary)
 
 
 @publish.command("news")
@@ -193,7 +194,9 @@ def clock(options: Options) -> None:
         return  # It runs until it is told to end: that is its regular end.
 
 
-def _publish(options: Options, kind: Kind, files: Sequence[str], *, rate: float | None = None) -> None:
+def _publish(
+    options: Options, kind: Kind, files: Sequence[str], *, rate: float | None = None, binary: bool = False
+) -> None:
     config = options.config()
 
     async def send(teller: Teller) -> Published:
@@ -201,7 +204,13 @@ def _publish(options: Options, kind: Kind, files: Sequence[str], *, rate: float 
 
         with progress(f"Sending {kind}") as note:
             return await publish_files(
-                config, kind, files, rate=rate, on_refused=teller.refused, on_progress=teller.watch(note)
+                config,
+                kind,
+                files,
+                rate=rate,
+                binary=binary,
+                on_refused=teller.refused,
+                on_progress=teller.watch(note),
             )
 
     tell_published(send)

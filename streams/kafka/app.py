@@ -68,6 +68,7 @@ class Assembled:
     app: StreamsApp
     assignment: Assignment
     markets: Markets
+    ask_brokers: Callable[[], Awaitable[object]]
 
 
 class Partitions(Protocol):
@@ -197,7 +198,7 @@ def assemble(
     assert isinstance(consumer, BatchConsumer)
     ports = build_ports(config, terms, cast(Consumer, consumer), consumer.commit_positions, metrics, probe)
     assignment.connect(replace(ports, events=assignment.events))
-    return Assembled(app, assignment, terms.markets)
+    return Assembled(app, assignment, terms.markets, lambda: consumer.bounds([TP(topics.ticks, 0)]))
 
 
 def terms_of_config(config: Config) -> Terms:

@@ -166,6 +166,7 @@ class Assignment:
     def _waiting(self, seat: Seat, reason: str | None) -> None:
         name = f"partition {seat.number}" if seat.kind == STATE else f"partition {seat.number} of the router"
         self._health.waiting(name, None if reason is None else f"{name} {reason}")
+        self._metrics.waiting_counted(self._health.waiting_count)
 
     # At once: what is stopping is no longer live, and what follows may take long or never come.
     def _unassigned(self) -> None:

@@ -86,16 +86,28 @@ class _Writer:
         topic, partition = place
         acknowledged: list[asyncio.Future[Any]] = []
         batch = self._producer.create_batch()
+
+        async def send() -> None:
+            acknowledgement = await self._producer.send_batch(batch, topic, partition=partition)
+            # Of several that fail the first is raised; nobody will ask the others.
+            acknowledgement.add_done_callback(_look_at)
+            acknowledged.append(acknowledgement)
+
         for record in records:
             if not _append(batch, record):
-                acknowledged.append(await self._producer.send_batch(batch, topic, partition=partition))
+                await send()
                 batch = self._producer.create_batch()
                 _append(batch, record)
         count: int = batch.record_count()
-        acknowledged.append(await self._producer.send_batch(batch, topic, partition=partition))
+        await send()
         *_, last = await asyncio.gather(*acknowledged)
         offset: int = last.offset
         return offset + count
+
+
+def _look_at(acknowledgement: asyncio.Future[Any]) -> None:
+    if not acknowledgement.cancelled():
+        acknowledgement.exception()
 
 
 def _append(batch: Any, record: Output) -> bool:
@@ -225,7 +237,7 @@ async def check_transactions(kafka: Kafka) -> str | None:
     Called once, when a worker starts: a transactional producer is begun as each partition will begin its own.
     """
     timeout_seconds = CHECK_SECONDS
-    name = f"{kafka.application_id}-check"
+    name = f"{kafka.group}-check"
     committer = ExactlyOnce(kafka, name, timeout_seconds=timeout_seconds, probe=probes.passed)
     try:
         async with asyncio.timeout(timeout_seconds):

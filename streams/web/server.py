@@ -87,6 +87,11 @@ class Health:
         else:
             self._waiting[name] = reason
 
+    @property
+    def waiting_count(self) -> int:
+        """Return how many wait for the brokers."""
+        return len(self._waiting)
+
     def failed(self, reason: str) -> None:
         """Note what only a restart can mend."""
         self._failures.append(reason)

@@ -31,10 +31,13 @@ from streams.core.layout import (
 )
 from streams.core.units import format_date, format_time
 from streams.core.words import Bytes
+from streams.wire.bar_reader import PlainBars, plain_bars
 from streams.wire.batches import Frames
+from streams.wire.binary_ticks import BINARY, decode_tick
 from streams.wire.plain_values import new_memory
-from streams.wire.tick_reader import MEMORY_WORDS, STATUS_NULL, STATUS_OTHER, UNKNOWN_CODES, read_ticks
-from streams.wire.tick_values import Bar, RefusedValue, Tick, decode_value
+from streams.wire.tick_memory import STATUS_NULL, STATUS_OTHER, STATUS_PLAIN, UNKNOWN_CODES
+from streams.wire.tick_reader import MEMORY_WORDS, read_ticks
+from streams.wire.tick_values import Bar, Clock, RefusedValue, Tick, decode_value
 
 STATE: Final = "state"  # the stage of refusals that depend on what the partition has seen
 _SKIPPED: Final = np.array((KIND_SKIP, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, (0,) * 4, (0,) * 4), RECORD)
@@ -90,6 +93,8 @@ class _Columns:
     frames: Frames
     records: npt.NDArray[Any]
     bars: list[Bar] = field(default_factory=list)
+    bar_indices: list[int] = field(default_factory=list)
+    plain_bars: list[PlainBars] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     trade_ids: list[bytes] = field(default_factory=list)  # those that are not in the buffer as they are
     end: int = 0
@@ -132,7 +137,7 @@ class TickDecoder:
         return Decoded(
             frames,
             columns.records,
-            _bar_array(columns.bars),
+            self._write_bars(columns),
             buffer,
             columns.rejected,
             len(nulls),
@@ -163,16 +168,28 @@ class TickDecoder:
             start = stop
 
     def _decode_others(self, columns: _Columns, statuses: npt.NDArray[np.int8], start: int, stop: int) -> None:
-        others = np.flatnonzero(statuses[start:stop] >= STATUS_OTHER)
-        for index in (others + start).tolist():
-            self._decode_other(columns, index)
+        others = np.flatnonzero(statuses[start:stop] >= STATUS_OTHER) + start
+        if not self._read_plain or not len(others):
+            for index in others.tolist():
+                self._decode_other(columns, index)
+            return
+        frames = columns.frames
+        for left, bars in plain_bars(frames.buffer, frames.frames, others, self._instruments):
+            if len(bars.indices):
+                columns.plain_bars.append(bars)
+                statuses[bars.indices] = STATUS_PLAIN
+            for index in left:
+                self._decode_other(columns, index)
 
     def _decode_other(self, columns: _Columns, index: int) -> None:
         value = columns.frames.value(index)
         assert value is not None, "null values have a status of their own"
         self._write_skip(columns, index)
         try:
-            decoded = decode_value(value, self._instruments)
+            if value[:1] == BINARY:
+                decoded: Tick | Bar | Clock = decode_tick(value, columns.frames.key(index), self._instruments)
+            else:
+                decoded = decode_value(value, self._instruments)
         except RefusedValue as refused:
             offset = int(columns.frames.frames["offset"][index])
             columns.rejected.append(Rejected(index, offset, refused.stage, refused.reason, refused.message))
@@ -183,12 +200,32 @@ class TickDecoder:
         elif isinstance(decoded, Bar):
             record["kind"] = KIND_BAR
             record["row"] = self._instruments.row(decoded.instrument)
-            record["extra"] = len(columns.bars)
             columns.bars.append(decoded)
+            columns.bar_indices.append(index)
         else:
             record["kind"] = KIND_CLOCK
             record["time_ns"] = decoded.time_ns
             record["mode"] = decoded.mode
+
+    # All bars in the order of their records, which then point at them.
+    def _write_bars(self, columns: _Columns) -> npt.NDArray[Any]:
+        records, frames = columns.records, columns.frames.frames
+        bars = [_bar_array(columns.bars)]
+        indices = [np.array(columns.bar_indices, np.int64)]
+        for plain in columns.plain_bars:
+            records[plain.indices] = _SKIPPED
+            records["kind"][plain.indices] = KIND_BAR
+            records["row"][plain.indices] = plain.rows
+            records["append_ns"][plain.indices] = frames["append_ns"][plain.indices]
+            records["offset"][plain.indices] = frames["offset"][plain.indices]
+            indices.append(plain.indices)
+            bars.append(plain.bars)
+        if len(bars) == 1:
+            records["extra"][indices[0]] = np.arange(len(indices[0]))
+            return bars[0]
+        order = np.concatenate(indices)
+        records["extra"][np.sort(order)] = np.arange(len(order))
+        return np.concatenate(bars)[np.argsort(order)]
 
     def _write_skip(self, columns: _Columns, index: int) -> None:
         columns.records[index] = _SKIPPED

@@ -13,14 +13,19 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import KafkaError
 
 from streams.config import Config, Markets, Rules, Snapshots
+from streams.kafka.effects import Effects, Output
+from streams.kafka.owner import RestartedTooOften, reason_of
+from streams.kafka.probe import AFTER_COMMIT, DURING_COMMIT, POINTS, passed
+from streams.kafka.producer import ExactlyOnce
 from streams.kafka.restore import StateLost
 from streams.kafka.restorer import StateTopic
 from streams.kafka.worker import Worker, WorkerRefused
 from streams.wire.snapshots import LATEST, MANIFEST, Identity, read_manifest, read_snapshot, series_keys
 from tests.integration.apache import SETTINGS, ApacheBroker
-from tests.integration.feeding import Day, Input, caught_up, config_for, eventually, make_topics, read, write
+from tests.integration.feeding import Day, Input, caught_up, committed, config_for, eventually, make_topics, read, write
 
 INSTRUMENTS = ("XNYS:AAA", "XNYS:BBB", "XNYS:CCC", "XNYS:DDD")
 RUN_SECONDS_MAX = 240.0
@@ -239,6 +244,111 @@ def test_at_least_once_is_the_same_without_transactions(apache: ApacheBroker, pr
         assert all(count == 1 for count in ids(found).values())
         mine = [(r.topic.removeprefix(prefix), r.partition, r.key, r.value, r.headers) for r in found]
         assert mine == await expected(config, records)
+
+    run(work())
+
+
+class Crash(BaseException):
+    """Ends a commit where it is, as a crash would."""
+
+
+@pytest.mark.parametrize("point", POINTS[: POINTS.index(AFTER_COMMIT) + 1])
+def test_commit_that_ends_anywhere_is_there_as_a_whole_or_not_at_all(
+    apache: ApacheBroker, prefix: str, point: str
+) -> None:
+    """Whoever begins next settles what was left: outputs, state and positions are all visible, or none is."""
+
+    async def work() -> None:
+        config = config_for(apache.bootstrap, prefix, partitions=1)
+        topics = await make_topics(config)
+        name = f"{prefix}state-0"
+
+        def crash(reached: str) -> None:
+            if reached == point:
+                raise Crash(point)
+
+        def effects(number: int) -> Effects:
+            value = b"%d" % number
+            outputs = [Output(topic, 0, b"k", value, []) for topic in (topics.breakouts, topics.momentum)]
+            return Effects(outputs, {(topics.ticks, 0): number}, state=[Output(topics.state, 0, b"k", value, [])])
+
+        before = ExactlyOnce(config.kafka, name, timeout_seconds=20, probe=crash)
+        await before.start()
+        with pytest.raises(Crash):
+            await before.commit(effects(1))
+        after = ExactlyOnce(config.kafka, name, timeout_seconds=20, probe=passed)
+        await after.start()
+        there = sum((await committed(config)).values()) == 1
+        await after.commit(effects(2))
+        await before.close(finished=False)
+        await after.close(finished=True)
+
+        for topic in (topics.breakouts, topics.momentum, topics.state):
+            values = [record.value for record in await read(config, [topic])]
+            assert values == ([b"1", b"2"] if there else [b"2"])
+        assert there or point != AFTER_COMMIT
+        assert not there or point in (DURING_COMMIT, AFTER_COMMIT)
+
+    run(work())
+
+
+def test_owner_of_before_is_fenced(apache: ApacheBroker, prefix: str) -> None:
+    """Once another producer of the partition has begun, nothing of the one before is taken any more."""
+
+    async def work() -> None:
+        config = config_for(apache.bootstrap, prefix, partitions=1)
+        topics = await make_topics(config)
+
+        def effects(value: bytes) -> Effects:
+            return Effects([Output(topics.breakouts, 0, b"k", value, [])], {(topics.ticks, 0): 1})
+
+        producers = [ExactlyOnce(config.kafka, f"{prefix}state-0", timeout_seconds=20, probe=passed) for _ in range(2)]
+        before, after = producers
+        await before.start()
+        await before.commit(effects(b"before"))
+        await after.start()
+        with pytest.raises(KafkaError) as caught:
+            await before.commit(effects(b"too late"))
+        await after.commit(effects(b"after"))
+        for producer in producers:
+            await producer.close(finished=False)
+
+        assert reason_of(caught.value) == "fenced"
+        assert [record.value for record in await read(config, [topics.breakouts])] == [b"before", b"after"]
+
+    run(work())
+
+
+def test_partition_that_begins_again_too_often_ends_the_worker(apache: ApacheBroker, prefix: str) -> None:
+    """A worker whose partition is taken from it again and again ends with a word on what to do."""
+
+    async def work() -> None:
+        config = config_for(apache.bootstrap, prefix, partitions=1)
+        topics = await make_topics(config)
+        day = Day(config, INSTRUMENTS[:1])
+        name = f"{config.kafka.application_id}-state-0"
+
+        async def steal(worker: Worker) -> None:
+            for number in range(config.commits.restarts_max):
+                await eventually(lambda: worker.is_ready)
+                thief = ExactlyOnce(config.kafka, name, timeout_seconds=20, probe=passed)
+                await thief.start()
+                await thief.close(finished=False)
+                await write(config, day.clock(int(day.sessions[0]["open_ns"]) + number))
+                await restarted(worker, number + 1)
+
+        async def restarted(worker: Worker, times: int) -> None:
+            name = "fiftytwo_partition_restarts_total"
+            await eventually(lambda: worker.registry.get_sample_value(name, {"reason": "fenced"}) == times)
+
+        async def robbed() -> None:
+            async with running(config) as worker:
+                await steal(worker)
+                await worker.wait()
+
+        with pytest.raises(RestartedTooOften, match=r"begun again 3 times within 10 minutes, .*ProducerFenced"):
+            await robbed()
+        assert not await read(config, [topics.breakouts])
 
     run(work())
 
