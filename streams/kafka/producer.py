@@ -249,7 +249,7 @@ async def check_transactions(kafka: Kafka) -> str | None:
     Called once, when a worker starts: a transactional producer is begun as each partition will begin its own.
     """
     timeout_seconds = CHECK_SECONDS
-    name = f"{kafka.application_id}-check"
+    name = f"{kafka.group}-check"
     committer = ExactlyOnce(kafka, name, timeout_seconds=timeout_seconds, probe=probes.passed)
     try:
         async with asyncio.timeout(timeout_seconds):
