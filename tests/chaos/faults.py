@@ -21,8 +21,9 @@ POINT_SECONDS_MAX: Final = 45.0
 HIT_SECONDS_MAX: Final = 30.0
 """How long a frame of some kind may be waited for."""
 
-WORKER_APIS: Final = tuple(name for name in APIS if name != "OffsetCommit")
-"""What an exactly-once worker asks for; positions travel in transactions."""
+WORKER_APIS: Final = tuple(name for name in APIS if name not in ("OffsetCommit", "LeaveGroup"))
+"""What an exactly-once worker asks for: positions travel in transactions, and a member with a lasting name never leaves
+its group."""
 
 AT_START: Final = frozenset(
     {
@@ -30,7 +31,6 @@ AT_START: Final = frozenset(
         "FindCoordinator",
         "JoinGroup",
         "SyncGroup",
-        "LeaveGroup",
         "OffsetFetch",
         "ListOffsets",
         "InitProducerId",
