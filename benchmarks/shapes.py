@@ -21,7 +21,7 @@ from typing import Final
 from benchmarks.chart import Group, bars_svg
 from benchmarks.loader import publish
 from benchmarks.outputs import remove_topics
-from benchmarks.progress import end_in_order, say
+from benchmarks.progress import end_in_order, other_work, say
 from benchmarks.running import TICKS_TOPIC, Run, apply_topics, warm_up, worker_environment, worker_run
 from benchmarks.workload import MIC, Workload
 from streams.calendars import load_markets
@@ -135,7 +135,7 @@ def main() -> int:
     chosen = shapes(base, small_ticks=min(options.ticks, options.small_ticks))
     if options.only:
         chosen = [chosen[0], *(shape for shape in chosen[1:] if shape.direction in options.only)]
-    print(f"{platform.platform()}, {os.cpu_count()} cores shared by broker and worker", flush=True)
+    print(f"{platform.platform()}, {os.cpu_count()} cores shared by broker and worker{other_work()}", flush=True)
     points: list[Point] = []
     warm_up()
     try:
