@@ -235,10 +235,8 @@ def main() -> int:
     options = _options()
     end_in_order()
     market = Market(load_markets([MIC]), options.partitions, options.probes)
-    print(
-        f"{platform.platform()}, {os.cpu_count()} cores for broker, worker, generator and consumer{other_work()}",
-        flush=True,
-    )
+    machine = f"{platform.machine()}, {os.cpu_count()} cores for broker, worker, generator and consumer{other_work()}"
+    print(machine, flush=True)
     rows: list[Row] = []
     warm_up()
     try:
@@ -252,7 +250,7 @@ def main() -> int:
         return 1
     print("\n".join(["", *TABLE_HEAD, *map(line, rows)]))
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    report: list[dict[str, Any]] = [asdict(row) for row in rows]
+    report: dict[str, Any] = {"machine": machine, "rows": [asdict(row) for row in rows]}
     options.json.write_text(json.dumps(report, indent=2) + "\n")
     return 0 if not any(row.missing for row in rows) else 1
 
