@@ -58,7 +58,7 @@ class Field:
             apply_topics(self.environment)
         else:
             make_topic(bootstrap, self.topic, partitions)
-        self.history, self.records = asyncio.run(
+        self.published = asyncio.run(
             publish(
                 bootstrap,
                 self.topic,
@@ -102,8 +102,8 @@ class Field:
                 group=f"group-{mark}",
                 folder=Path(folder),
                 partitions=self.partitions,
-                history=self.history,
-                records=self.history + self.records,
+                history=sum(self.published.history),
+                records=self.published.records,
                 session=self.session,
             )
             command, environment = contestant.command(entry)
@@ -123,11 +123,9 @@ class Field:
         environment = worker_environment(self.bootstrap, self.partitions, **settings)
         started = time.monotonic()
         try:
-            with worker_run(environment, self.history, self.records, say, cores=cores) as run:
+            with worker_run(environment, self.published, say, cores=cores) as run:
                 startup = time.monotonic() - started - run.wall_seconds
-                # One partition may still read its history when another is past it: the first tenth is left out.
-                steady = (run.steady_records, run.steady_wall_seconds, run.steady_cpu_seconds)
-                yield Timing(*steady, run.memory_bytes_max, startup)
+                yield Timing(run.records, run.wall_seconds, run.cpu_seconds, run.memory_bytes_max, startup)
         except RuntimeError as failed:
             raise ContestantFailed(str(failed)) from failed
 

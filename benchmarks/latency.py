@@ -14,6 +14,7 @@ import os
 import platform
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -26,7 +27,7 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.contest import running
 from benchmarks.contestants import EXACTLY_ONCE, Entry, kafka_streams
 from benchmarks.generator import Generator, probes
-from benchmarks.loader import BATCH_BYTES, Loader
+from benchmarks.loader import BATCH_BYTES, Loader, Published
 from benchmarks.outputs import make_topic, remove_topics
 from benchmarks.progress import end_in_order, say
 from benchmarks.pulses import bar_of, names
@@ -110,8 +111,8 @@ class Market:
 
 
 @asynccontextmanager
-async def feeding(bootstrap: str, topic: str, market: Market, burst: int) -> AsyncIterator[tuple[Generator, int, int]]:
-    """Publish the history and a burst of trades; yield the generator and how many records of each there are."""
+async def feeding(bootstrap: str, topic: str, market: Market, burst: int) -> AsyncIterator[tuple[Generator, Published]]:
+    """Publish the history and a burst of trades; yield the generator and what was published."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, max_batch_size=BATCH_BYTES, acks=1)
     await producer.start()
     try:
@@ -128,7 +129,8 @@ async def feeding(bootstrap: str, topic: str, market: Market, burst: int) -> Asy
         _, open_ns, _ = market.session(0)
         await generator.open_session(market.instruments, open_ns)
         filled = await generator.fill(market.quiet, open_ns, burst)
-        yield generator, loader.records, filled + len(market.instruments)
+        opened = Counter(partition for _, partition in market.instruments)
+        yield generator, Published(loader.records, [filled + opened[number] for number in range(market.partitions)])
     finally:
         await generator.stop()
 
@@ -139,11 +141,11 @@ async def measure_ours(bootstrap: str, market: Market, options: argparse.Namespa
     environment = worker_environment(bootstrap, market.partitions, KAFKA_PREFIX=prefix, KAFKA_DELIVERY=delivery)
     apply_topics(environment)
     rows: list[Row] = []
-    async with feeding(bootstrap, prefix + TICKS_TOPIC, market, options.burst) as (generator, history, burst):
-        with worker_run(environment, history, burst, say, cores={(os.cpu_count() or 1) - 1}) as run:
-            rate = run.steady_records / run.steady_wall_seconds
+    async with feeding(bootstrap, prefix + TICKS_TOPIC, market, options.burst) as (generator, published):
+        with worker_run(environment, published, say, cores={(os.cpu_count() or 1) - 1}) as run:
+            rate = run.records / max(run.wall_seconds, 1e-9)
             label = f"Fiftytwo, {delivery.replace('_', ' ')}"
-            print(f"{label}: full rate {rate:,.0f}/s over {run.steady_records:,} records", flush=True)
+            print(f"{label}: full rate {rate:,.0f}/s over {run.records:,} records", flush=True)
             with receiving(bootstrap, prefix + SIGNALS, market.partitions) as receiver:
                 number = 0
                 for where, instruments in (("one partition", market.in_one), ("all partitions", market.in_all)):
@@ -162,7 +164,7 @@ async def measure_kafka_streams(bootstrap: str, market: Market, options: argpars
     make_topic(bootstrap, topic, market.partitions)
     make_topic(bootstrap, output, market.partitions)
     date, open_ns, close_ns = market.session(0)
-    async with feeding(bootstrap, topic, market, options.burst) as (generator, history, burst):
+    async with feeding(bootstrap, topic, market, options.burst) as (generator, published):
         with tempfile.TemporaryDirectory(prefix="fiftytwo-bench-") as folder:
             entry = Entry(
                 bootstrap=bootstrap,
@@ -171,8 +173,8 @@ async def measure_kafka_streams(bootstrap: str, market: Market, options: argpars
                 group=f"{PREFIX}streams",
                 folder=Path(folder),
                 partitions=market.partitions,
-                history=history,
-                records=history + burst,
+                history=sum(published.history),
+                records=published.records,
                 session=(date, format_time(open_ns), format_time(close_ns)),
             )
             command, environment = kafka_streams("Breakouts", "rocksdb", EXACTLY_ONCE)(entry)

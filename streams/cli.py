@@ -16,7 +16,7 @@ from typing import Final
 import click
 
 from streams import __version__
-from streams.commands import bootstrap, configuration, coverage, dlq, feeds, running, signals, topics, verify
+from streams.commands import bootstrap, configuration, coverage, dlq, feeds, rewind, running, signals, topics, verify
 from streams.commands.options import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -85,6 +85,7 @@ for _command in (
     signals.signals,
     dlq.dlq,
     verify.verify,
+    rewind.rewind,
     configuration.config,
     running.warm,
 ):

@@ -53,9 +53,6 @@ SNAPSHOT_SECONDS: Final = 6.0
 
 EXIT_FAILED: Final = 1
 
-GC_THRESHOLDS: Final = (20_000, 20, 20)
-"""A signal makes some forty objects that the collector looks at, none of them in a cycle: look every few hundred."""
-
 EXPECTED: Final = (
     AssignmentRefused,
     BadOverrides,
@@ -70,9 +67,10 @@ EXPECTED: Final = (
     WebUnavailable,
 )
 
-# glibc: M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD. A fetch of some MiB otherwise comes from fresh pages each
-# time, and their page faults cost as much as everything else that the fetch does.
-_MALLOPT: Final = ((-1, 512 << 20), (-2, 64 << 20), (-3, 1 << 30))
+# glibc: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD and M_ARENA_MAX. A fetch of some MiB otherwise comes from fresh
+# pages each time, and their page faults cost as much as everything else that the fetch does; a heap of the fetching
+# thread's own holds only three such fetches, and leaves the rest of itself unused.
+_MALLOPT: Final = ((-1, 512 << 20), (-2, 64 << 20), (-3, 1 << 30), (-8, 1))
 
 
 class WorkerRefused(RuntimeError):
@@ -151,7 +149,6 @@ class Worker:
         # What exists now stays: collections of what comes later need not look at it.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
         note(
             log,
             logging.INFO,

@@ -70,6 +70,7 @@ def test_every_command_of_the_product_is_there() -> None:
         "fiftytwo dlq list",
         "fiftytwo dlq show",
         "fiftytwo verify",
+        "fiftytwo rewind",
         "fiftytwo config show",
         "fiftytwo config check",
         "fiftytwo warm",
