@@ -21,6 +21,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from streams.feeds.demo import program_name
+
 DEMO = [sys.executable, "-m", "streams.cli", "demo"]
 STORY_SECONDS_MAX = 240.0  # A busy machine without a warm cache; on a free one it takes twenty.
 STOP_SECONDS_MAX = 8.0
