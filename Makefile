@@ -88,7 +88,7 @@ bench-latency: warm $(VENV)/.stamp-test
 
 # One after the other: they would disturb each other.
 bench-all:
-	$(MAKE) bench ARGS=--resume
+	$(MAKE) bench
 	$(MAKE) bench-latency
 	$(MAKE) bench-shapes
 	$(MAKE) bench-report

@@ -24,7 +24,7 @@ from benchmarks.contest import ContestantFailed, Timing, running
 from benchmarks.contestants import BINARY, BREAKOUTS, CONTESTANTS, FULL, RUNNING_MAXIMUM, Contestant, Entry
 from benchmarks.loader import publish
 from benchmarks.outputs import make_topic, read_answers, remove_topics
-from benchmarks.progress import end_in_order, say
+from benchmarks.progress import end_in_order, other_work, say
 from benchmarks.results import Result
 from benchmarks.running import TICKS_TOPIC, apply_topics, warm_up, worker_environment, worker_run
 from benchmarks.stages import measure_stages
@@ -140,7 +140,7 @@ def main() -> int:
         print("\n".join(sorted({contestant.name for contestant in CONTESTANTS})), file=sys.stderr)
         return 2
     markets = load_markets([MIC])
-    machine = f"{platform.machine()}, {os.cpu_count()} cores shared by broker and contestant"
+    machine = f"{platform.machine()}, {os.cpu_count()} cores shared by broker and contestant{other_work()}"
     print(f"{platform.platform()}, Python {platform.python_version()}, {machine}", flush=True)
     found = results.load(options.json, options.ticks, options.instruments) if options.resume else []
 

@@ -29,7 +29,7 @@ from benchmarks.contestants import EXACTLY_ONCE, Entry, kafka_streams
 from benchmarks.generator import Generator, probes
 from benchmarks.loader import BATCH_BYTES, Loader, Published
 from benchmarks.outputs import make_topic, remove_topics
-from benchmarks.progress import end_in_order, say
+from benchmarks.progress import end_in_order, other_work, say
 from benchmarks.pulses import bar_of, names
 from benchmarks.receiver import Receiver, receiving
 from benchmarks.running import TICKS_TOPIC, apply_topics, warm_up, worker_environment, worker_run
@@ -44,7 +44,7 @@ LOADS: Final = (0.01, 0.5, 0.9)
 QUIET_INSTRUMENTS: Final = 1_000
 SESSIONS: Final = 262
 SIGNALS: Final = "signals.breakouts.v1"
-TAIL_SECONDS: Final = 10.0
+TAIL_SECONDS: Final = 60.0  # a backlog is waited for, so that it does not delay the next measurement
 SETTLE_SECONDS: Final = 2.0
 FLOOR: Final = 0.97  # below this share of the rate asked for, the generator or the broker was the limit
 PREFIX: Final = "latency."
@@ -235,7 +235,8 @@ def main() -> int:
     options = _options()
     end_in_order()
     market = Market(load_markets([MIC]), options.partitions, options.probes)
-    print(f"{platform.platform()}, {os.cpu_count()} cores for broker, worker, generator and consumer", flush=True)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores for broker, worker, generator and consumer{other_work()}"
+    print(machine, flush=True)
     rows: list[Row] = []
     warm_up()
     try:
@@ -249,7 +250,7 @@ def main() -> int:
         return 1
     print("\n".join(["", *TABLE_HEAD, *map(line, rows)]))
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    report: list[dict[str, Any]] = [asdict(row) for row in rows]
+    report: dict[str, Any] = {"machine": machine, "rows": [asdict(row) for row in rows]}
     options.json.write_text(json.dumps(report, indent=2) + "\n")
     return 0 if not any(row.missing for row in rows) else 1
 

@@ -21,7 +21,7 @@ from typing import Final
 from benchmarks.chart import Group, bars_svg
 from benchmarks.loader import publish
 from benchmarks.outputs import remove_topics
-from benchmarks.progress import end_in_order, say
+from benchmarks.progress import end_in_order, other_work, say
 from benchmarks.running import TICKS_TOPIC, Run, apply_topics, warm_up, worker_environment, worker_run
 from benchmarks.workload import MIC, Workload
 from streams.calendars import load_markets
@@ -135,7 +135,8 @@ def main() -> int:
     chosen = shapes(base, small_ticks=min(options.ticks, options.small_ticks))
     if options.only:
         chosen = [chosen[0], *(shape for shape in chosen[1:] if shape.direction in options.only)]
-    print(f"{platform.platform()}, {os.cpu_count()} cores shared by broker and worker", flush=True)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores shared by broker and worker{other_work()}"
+    print(machine, flush=True)
     points: list[Point] = []
     warm_up()
     try:
@@ -148,7 +149,7 @@ def main() -> int:
         print(missing, file=sys.stderr)
         return 1
     print(_curves(points))
-    _write(points, options)
+    _write(points, machine, options)
     return 1 if any(point.rejected for point in points) else 0
 
 
@@ -187,7 +188,7 @@ def _curves(points: Sequence[Point]) -> str:
     return "\n".join(lines)
 
 
-def _write(points: Sequence[Point], options: argparse.Namespace) -> None:
+def _write(points: Sequence[Point], machine: str, options: argparse.Namespace) -> None:
     groups = [
         Group(
             direction,
@@ -199,8 +200,9 @@ def _write(points: Sequence[Point], options: argparse.Namespace) -> None:
     ]  # fmt: skip
     for file in (options.json, options.chart):
         file.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps([asdict(point) for point in points], indent=2) + "\n")
-    options.chart.write_text(bars_svg(groups, f"one worker on one core; {options.ticks:,} ticks"))
+    report = {"machine": machine, "points": [asdict(point) for point in points]}
+    options.json.write_text(json.dumps(report, indent=2) + "\n")
+    options.chart.write_text(bars_svg(groups, f"one worker on one core; {options.ticks:,} ticks; {machine}"))
     print(f"\nwritten: {options.json}, {options.chart}")
 
 
