@@ -326,7 +326,7 @@ def test_partition_that_begins_again_too_often_ends_the_worker(apache: ApacheBro
         config = config_for(apache.bootstrap, prefix, partitions=1)
         topics = await make_topics(config)
         day = Day(config, INSTRUMENTS[:1])
-        name = f"{config.kafka.application_id}-state-0"
+        name = f"{config.kafka.group}-state-0"
 
         async def steal(worker: Worker) -> None:
             for number in range(config.commits.restarts_max):
