@@ -10,7 +10,6 @@ that runs has written some of them by the time its topic is read, but only a beg
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field, fields
 from typing import Final
 
@@ -92,7 +91,7 @@ class Counts:
 class Findings:
     """Counts of one topic's partition, and the first defects."""
 
-    place: str
+    place: str = ""
     counts: Counts = field(default_factory=Counts)
     defects: list[Defect] = field(default_factory=list)
 
@@ -105,83 +104,95 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class Waiting:
+    """A record of either side without its partner yet; a found one is always required."""
+
     sequence: int
     mark: Mark
     required: bool = True
 
 
+@dataclass(slots=True)
 class OrderedComparison:
     """Compares two sequences record by record, order included.
 
-    Args:
+    Attributes:
         place: Topic and partition, for people.
         from_beginning: Whether the found side is read from where the expected side begins. If not, what is found
             before the first match lies before the start.
+        findings: What was found so far.
+        expected: What waits to be found, by name.
+        early: What was found and waits to be expected, by its number; `early_by_name` has the numbers.
+        matched: Names that were found and expected, the newest ones.
+        front: Numbers of the latest pair in order: whatever matches across it is out of order.
+        first_match: Number of the first record found that was expected, -1 before it.
     """
 
-    def __init__(self, place: str, *, from_beginning: bool = True) -> None:
-        self.findings = Findings(place)
-        self._from_beginning = from_beginning
-        self._expected: OrderedDict[str, _Waiting] = OrderedDict()
-        self._early: OrderedDict[int, _Waiting] = OrderedDict()
-        self._early_by_name: dict[str, int] = {}
-        self._matched: OrderedDict[str, None] = OrderedDict()
-        self._lost: list[_Waiting] = []
-        self._expected_count = self._found_count = self._required_waiting = 0
-        # The latest pair in order: whatever matches across it is out of order.
-        self._front = (-1, -1)
-        self._first_match = -1
+    place: str
+    from_beginning: bool = True
+    findings: Findings = field(default_factory=Findings)
+    expected: dict[str, Waiting] = field(default_factory=dict)
+    early: dict[int, Waiting] = field(default_factory=dict)
+    early_by_name: dict[str, int] = field(default_factory=dict)
+    matched: dict[str, None] = field(default_factory=dict)
+    expected_count: int = 0
+    found_count: int = 0
+    required_waiting: int = 0
+    front: tuple[int, int] = (-1, -1)
+    first_match: int = -1
+
+    def __post_init__(self) -> None:
+        self.findings.place = self.place
 
     @property
     def is_waiting(self) -> bool:
         """Tell whether a record that must be there has not been found yet."""
-        return self._required_waiting > 0
+        return self.required_waiting > 0
 
     @property
     def wants_found(self) -> bool:
         """Tell whether reading more of the found side can match something."""
-        is_before = not self._from_beginning and self._first_match < 0
-        return bool(self._expected) and (is_before or len(self._early) < UNMATCHED_MAX)
+        is_before = not self.from_beginning and self.first_match < 0
+        return bool(self.expected) and (is_before or len(self.early) < UNMATCHED_MAX)
 
     @property
     def has_early(self) -> bool:
         """Tell whether something was found that nothing expected so far explains."""
-        return bool(self._early)
+        return bool(self.early)
 
     def expect(self, mark: Mark, *, required: bool = True) -> None:
         """Take the next record of the expected side."""
-        waiting = _Waiting(self._expected_count, mark, required)
-        self._expected_count += 1
+        waiting = Waiting(self.expected_count, mark, required)
+        self.expected_count += 1
         if required:
             self.findings.counts.expected += 1
-        early = self._early_by_name.pop(mark.name, None)
+        early = self.early_by_name.pop(mark.name, None)
         if early is not None:
-            self._match(waiting, self._early.pop(early))
+            self._match(waiting, self.early.pop(early))
             return
-        self._expected[mark.name] = waiting
-        self._required_waiting += required
-        if len(self._expected) > UNMATCHED_MAX:
-            _, oldest = self._expected.popitem(last=False)
-            self._required_waiting -= oldest.required
+        self.expected[mark.name] = waiting
+        self.required_waiting += required
+        if len(self.expected) > UNMATCHED_MAX:
+            oldest = self.expected.pop(next(iter(self.expected)))
+            self.required_waiting -= oldest.required
             self._tell_lost(oldest)
 
     def find(self, mark: Mark) -> None:
         """Take the next record of the found side."""
-        found = _Waiting(self._found_count, mark)
-        self._found_count += 1
+        found = Waiting(self.found_count, mark)
+        self.found_count += 1
         self.findings.counts.found += 1
-        waiting = self._expected.pop(mark.name, None)
+        waiting = self.expected.pop(mark.name, None)
         if waiting is not None:
-            self._required_waiting -= waiting.required
+            self.required_waiting -= waiting.required
             self._match(waiting, found)
-        elif mark.name in self._matched or mark.name in self._early_by_name:
+        elif mark.name in self.matched or mark.name in self.early_by_name:
             self.findings.note("doubled", mark.text)
         else:
-            self._early[found.sequence] = found
+            self.early[found.sequence] = found
             if mark.name:
-                self._early_by_name[mark.name] = found.sequence
-            if len(self._early) > UNMATCHED_MAX:
+                self.early_by_name[mark.name] = found.sequence
+            if len(self.early) > UNMATCHED_MAX:
                 self._tell_unexpected(self._pop_early())
 
     def finish(self, *, at_end: bool = False) -> Findings:
@@ -190,61 +201,62 @@ class OrderedComparison:
         Args:
             at_end: As in `RevisionComparison.finish`; here it changes nothing.
         """
-        lost = list(self._expected.values())
-        self._expected.clear()
+        lost = list(self.expected.values())
+        self.expected.clear()
         self._pair_damaged_names(lost)
         for waiting in lost:
             self._tell_lost(waiting)
-        while self._early:
+        while self.early:
             self._tell_unexpected(self._pop_early())
         return self.findings
 
-    def _match(self, expected: _Waiting, found: _Waiting) -> None:
+    def _match(self, expected: Waiting, found: Waiting) -> None:
         mark = found.mark
-        self._matched[mark.name] = None
-        if len(self._matched) > NAMES_REMEMBERED:
-            self._matched.popitem(last=False)
-        if self._first_match < 0 or found.sequence < self._first_match:
-            self._first_match = found.sequence
+        self.matched[mark.name] = None
+        if len(self.matched) > NAMES_REMEMBERED:
+            del self.matched[next(iter(self.matched))]
+        if self.first_match < 0 or found.sequence < self.first_match:
+            self.first_match = found.sequence
         self.findings.counts.ahead += not expected.required
         if expected.mark.digest != mark.digest:
             self.findings.note("different", f"{mark.text}, expected {expected.mark.text}")
         pair = expected.sequence, found.sequence
-        if pair[0] > self._front[0] and pair[1] > self._front[1]:
-            self._front = pair
+        if pair[0] > self.front[0] and pair[1] > self.front[1]:
+            self.front = pair
         else:
             self.findings.note("out of order", mark.text)
 
     # A lost and an unexpected record with one content are one record whose name was changed.
-    def _pair_damaged_names(self, lost: list[_Waiting]) -> None:
+    def _pair_damaged_names(self, lost: list[Waiting]) -> None:
         bodies = {waiting.mark.body: waiting for waiting in lost}
-        for sequence, found in list(self._early.items()):
+        for sequence, found in list(self.early.items()):
             waiting = bodies.pop(found.mark.body, None)
             if waiting is not None:
                 lost.remove(waiting)
-                del self._early[sequence]
+                del self.early[sequence]
                 self.findings.note("different", f"{found.mark.text}, expected {waiting.mark.text}")
 
     # What may be there is lost only when something that comes after it is there.
-    def _tell_lost(self, waiting: _Waiting) -> None:
-        if waiting.required or waiting.sequence < self._front[0]:
+    def _tell_lost(self, waiting: Waiting) -> None:
+        if waiting.required or waiting.sequence < self.front[0]:
             self.findings.note("lost", waiting.mark.text)
 
-    def _tell_unexpected(self, found: _Waiting) -> None:
-        if self._from_beginning or 0 <= self._first_match < found.sequence:
+    def _tell_unexpected(self, found: Waiting) -> None:
+        if self.from_beginning or 0 <= self.first_match < found.sequence:
             self.findings.note("unexpected", found.mark.text)
         else:
             self.findings.counts.before += 1
 
-    def _pop_early(self) -> _Waiting:
-        _, oldest = self._early.popitem(last=False)
-        self._early_by_name.pop(oldest.mark.name, None)
+    def _pop_early(self) -> Waiting:
+        oldest = self.early.pop(next(iter(self.early)))
+        self.early_by_name.pop(oldest.mark.name, None)
         return oldest
 
 
 @dataclass(slots=True)
-class _Signal:
-    # Revisions of one enriched signal: digests of those expected, and what was found last.
+class Revisions:
+    """Revisions of one enriched signal: digests of those expected, and what was found last."""
+
     digests: dict[int, bytes] = field(default_factory=dict)
     required: int = 0
     found: int = 0
@@ -252,44 +264,52 @@ class _Signal:
     text: str = ""
 
 
+@dataclass(slots=True)
 class RevisionComparison:
     """Compares enriched signals: the last revision must be equal, and revisions must rise.
 
     How many revisions were sent on the way depends on how the two input logs interleaved, which is legal; every
     revision that both sides have must be equal all the same.
+
+    Attributes:
+        place: As in `OrderedComparison`, and so the next two.
+        signals: By signal id.
+        names: Signal and revision by event id, which names a record whose value was damaged.
     """
 
-    def __init__(self, place: str, *, from_beginning: bool = True) -> None:
-        self.findings = Findings(place)
-        self._from_beginning = from_beginning
-        self._signals: dict[str, _Signal] = {}
-        # Event id -> signal and revision: it names a record whose value was damaged.
-        self._names: dict[str, tuple[str, int]] = {}
+    place: str
+    from_beginning: bool = True
+    findings: Findings = field(default_factory=Findings)
+    signals: dict[str, Revisions] = field(default_factory=dict)
+    names: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.findings.place = self.place
 
     @property
     def is_waiting(self) -> bool:
         """Tell whether a signal's last revision has not been found yet."""
-        return any(signal.found < signal.required for signal in self._signals.values())
+        return any(signal.found < signal.required for signal in self.signals.values())
 
     @property
     def has_early(self) -> bool:
         """Tell whether a revision was found that nothing expected so far explains."""
-        return any(signal.found > max(signal.digests, default=0) for signal in self._signals.values())
+        return any(signal.found > max(signal.digests, default=0) for signal in self.signals.values())
 
     def expect(self, signal_id: str, revision: int, mark: Mark, *, required: bool = True) -> None:
         """Take the next revision of the expected side."""
-        signal = self._signals.setdefault(signal_id, _Signal())
+        signal = self.signals.setdefault(signal_id, Revisions())
         signal.digests[revision] = mark.digest
         signal.text = mark.text
-        self._names[mark.name] = signal_id, revision
+        self.names[mark.name] = signal_id, revision
         if required:
             signal.required = max(signal.required, revision)
 
     def find(self, signal_id: str, revision: int, mark: Mark) -> None:
         """Take the next record of the found side."""
         self.findings.counts.found += 1
-        signal_id, revision = self._names.get(mark.name, (signal_id, revision))
-        signal = self._signals.setdefault(signal_id, _Signal())
+        signal_id, revision = self.names.get(mark.name, (signal_id, revision))
+        signal = self.signals.setdefault(signal_id, Revisions())
         if signal.found == revision:
             self.findings.note("doubled", mark.text)
         elif signal.found > revision:
@@ -309,15 +329,15 @@ class RevisionComparison:
         Args:
             at_end: Whether the committed positions are the ends of both logs, so that nothing can be ahead of them.
         """
-        for signal_id in sorted(self._signals):
-            self._judge(self._signals[signal_id], at_end=at_end)
+        for signal_id in sorted(self.signals):
+            self._judge(self.signals[signal_id], at_end=at_end)
         return self.findings
 
-    def _judge(self, signal: _Signal, *, at_end: bool) -> None:
+    def _judge(self, signal: Revisions, *, at_end: bool) -> None:
         counts = self.findings.counts
         counts.expected += signal.required > 0
         if signal.required == 0 and not signal.digests:
-            if self._from_beginning:
+            if self.from_beginning:
                 self.findings.note("unexpected", signal.text)
             else:
                 counts.before += 1
@@ -329,72 +349,3 @@ class RevisionComparison:
                 self.findings.note("different", f"{signal.text}, found revision {signal.found} past the last one")
         if signal.found_digest and signal.digests.get(signal.found, signal.found_digest) != signal.found_digest:
             self.findings.note("different", f"{signal.text}, revision {signal.found}")
-
-
-class FanoutComparison:
-    """Compares the copies of articles in one partition: each source's in its order, sources interleaved at will.
-
-    Args:
-        place: Topic and partition, for people.
-        from_beginning: Whether the found side still has its first records. If not, what a source lacks before its
-            first match was removed by retention.
-    """
-
-    def __init__(self, place: str, *, from_beginning: bool = True) -> None:
-        self.findings = Findings(place)
-        self.from_beginning = from_beginning
-        self._first_match: dict[int, int] = {}
-        # Equal copies are legal (an article that was published twice), so a name is a content and its count.
-        self._expected: dict[tuple[bytes, int], tuple[int, int, Mark, bool]] = {}
-        self._counts_expected: dict[bytes, int] = {}
-        self._counts_found: dict[bytes, int] = {}
-        self._sequence: dict[int, int] = {}
-        self._front: dict[int, int] = {}
-        self._unexpected: list[Mark] = []
-
-    @property
-    def is_waiting(self) -> bool:
-        """Tell whether a copy that must be there has not been found yet."""
-        return any(required for _, _, _, required in self._expected.values())
-
-    def expect(self, source: int, mark: Mark, *, required: bool = True) -> None:
-        """Take the next copy of one partition of the articles topic. All of them come before anything is found."""
-        count = self._counts_expected[mark.digest] = self._counts_expected.get(mark.digest, 0) + 1
-        sequence = self._sequence[source] = self._sequence.get(source, -1) + 1
-        self._expected[mark.digest, count] = (source, sequence, mark, required)
-        self.findings.counts.expected += required
-
-    def find(self, mark: Mark) -> None:
-        """Take the next record of the found side."""
-        self.findings.counts.found += 1
-        count = self._counts_found[mark.digest] = self._counts_found.get(mark.digest, 0) + 1
-        waiting = self._expected.pop((mark.digest, count), None)
-        if waiting is None:
-            if mark.digest in self._counts_expected:
-                self.findings.note("doubled", mark.text)
-            else:
-                self._unexpected.append(mark)
-            return
-        source, sequence, _, required = waiting
-        self.findings.counts.ahead += not required
-        if sequence < self._front.get(source, -1):
-            self.findings.note("out of order", mark.text)
-        self._front[source] = max(sequence, self._front.get(source, -1))
-        self._first_match.setdefault(source, sequence)
-
-    def finish(self) -> Findings:
-        """Judge what has no partner. One that is lost and one that nobody expected are one that was changed."""
-        lost: list[Mark] = []
-        for source, sequence, mark, required in self._expected.values():
-            if not self.from_beginning and sequence < self._first_match.get(source, sequence + 1):
-                self.findings.counts.before += 1
-            elif required or sequence < self._front.get(source, -1):
-                lost.append(mark)
-        pairs = min(len(lost), len(self._unexpected))
-        for expected, found in zip(lost[:pairs], self._unexpected[:pairs], strict=True):
-            self.findings.note("different", f"{found.text}, expected {expected.text}")
-        for mark in lost[pairs:]:
-            self.findings.note("lost", mark.text)
-        for mark in self._unexpected[pairs:]:
-            self.findings.note("unexpected", mark.text)
-        return self.findings

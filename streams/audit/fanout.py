@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from streams.audit.comparison import FanoutComparison, OrderedComparison
+from streams.audit.comparison import OrderedComparison
+from streams.audit.copies import FanoutComparison
 from streams.audit.found import Found, Patience, extend, records_of
 from streams.audit.marks import copy_mark, letter_mark
 from streams.audit.reading import Source, Stream

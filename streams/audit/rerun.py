@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from streams.audit.reading import Stream
 from streams.audit.start import AuditStart
@@ -22,6 +23,11 @@ from streams.kafka.router import RouterRuntime
 from streams.kafka.terms import Terms, Waypoint
 from streams.kafka.topics import Topics, specs
 from streams.wire.batches import Frames, read_batches
+from streams.wire.snapshot_writer import SnapshotWriter
+from streams.wire.snapshots import Identity, Positions, SnapshotRecord
+
+SERIES: Final = "verify"
+"""Names the snapshots of an interrupted verification, which are in no topic."""
 
 Progress = Callable[[str, int, int], None]
 """Told what is verified, and how many of how many input records have been read."""
@@ -105,6 +111,13 @@ class PartitionRerun:
             effects = await self._read(here)
             if effects is not None or not self._is_at_waypoint():
                 return effects
+
+    def snapshot(self, identity: Identity, topics: Topics) -> list[SnapshotRecord]:
+        """Return the whole state where it is now, from which another rerun can go on."""
+        runtime, at = self._runtime, self.positions
+        positions = Positions(at[topics.ticks], at[topics.news])
+        writer = SnapshotWriter(identity, series=SERIES)
+        return writer.write(runtime.engine, runtime.join, positions=positions, news_mode=runtime.news_mode).records
 
     async def _read(self, bounds: Mapping[str, int]) -> Effects | None:
         left = {topic for topic, log in self._logs.items() if log.position < bounds[topic]}

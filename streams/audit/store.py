@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from streams.audit.comparison import OrderedComparison, RevisionComparison
 from streams.audit.report import PartitionReport
 from streams.config import Config
 from streams.kafka.effects import Place
 
-FORM: Final = 1
+FORM: Final = 2
 """Raised when the file's form changes; a file of another form is refused."""
 
 
@@ -28,19 +30,46 @@ class _Content(msgspec.Struct):
     reports: list[PartitionReport] = []
 
 
+class Partial(msgspec.Struct):
+    """A partition of which a part is verified.
+
+    Attributes:
+        start: Where it began, for people.
+        inputs: Input records read.
+        positions: How far the logs were read, by topic.
+        found: How far the outputs were read, by topic.
+        ordered: Comparisons of outputs, by topic.
+        revisions: Comparisons of enriched signals, by topic.
+        state: The state there, as the records of a snapshot.
+    """
+
+    partition: int
+    start: str
+    inputs: int
+    positions: dict[str, int]
+    found: dict[str, int]
+    ordered: dict[str, OrderedComparison]
+    revisions: dict[str, RevisionComparison]
+    state: list[tuple[bytes, bytes | None]]
+
+
 class FileStore:
-    """Keeps what is finished in one JSON file, replaced as a whole.
+    """Keeps what is finished in one JSON file, and the partition that is not in a file beside it.
 
     Args:
         path: The file; it need not exist.
         config: What is verified: a file of another cluster, application or configuration is refused.
+        interval_seconds: How often a partition that is not finished is kept.
 
     Raises:
         StoreRefused: The file is there and is not of this verification.
     """
 
-    def __init__(self, path: Path, config: Config) -> None:
+    def __init__(self, path: Path, config: Config, *, interval_seconds: float = 60.0) -> None:
         self._path = path
+        self._partial_path = path.with_name(path.name + ".partition")
+        self._interval_seconds = interval_seconds
+        self._kept_at = time.monotonic()
         subject = repr((config.kafka.bootstrap_servers, config.kafka.prefix, config.kafka.application_id, config.rules))
         self._content = _Content(FORM, subject)
         if not path.exists():
@@ -75,10 +104,37 @@ class FileStore:
         """Keep the report of a partition."""
         if report not in self._content.reports:
             self._content.reports.append(report)
-        partial = self._path.with_name(self._path.name + ".partial")
-        partial.write_bytes(msgspec.json.encode(self._content))
-        os.replace(partial, self._path)
+        self._save()
+        self._partial_path.unlink(missing_ok=True)
+
+    def is_due(self) -> bool:
+        """Tell whether a partition that is not finished should be kept now."""
+        return time.monotonic() - self._kept_at >= self._interval_seconds
+
+    def partial(self, partition: int) -> Partial | None:
+        """Return what was kept of a partition that was not finished."""
+        if not self._partial_path.exists():
+            return None
+        kept = msgspec.msgpack.decode(self._partial_path.read_bytes(), type=Partial)
+        return kept if kept.partition == partition else None
+
+    def keep(self, partial: Partial) -> None:
+        """Keep a partition that is not finished."""
+        self._save()
+        _replace(self._partial_path, msgspec.msgpack.encode(partial))
+        self._kept_at = time.monotonic()
 
     def done(self) -> None:
-        """Remove the file: the verification has come to its end."""
+        """Remove the files: the verification has come to its end."""
         self._path.unlink(missing_ok=True)
+        self._partial_path.unlink(missing_ok=True)
+
+    def _save(self) -> None:
+        _replace(self._path, msgspec.json.encode(self._content))
+
+
+# As a whole: who is interrupted while writing has the file of before.
+def _replace(path: Path, data: bytes) -> None:
+    partial = path.with_name(path.name + ".new")
+    partial.write_bytes(data)
+    os.replace(partial, path)

@@ -16,18 +16,19 @@ from streams.audit.fanout import EXPECTED, FanoutVerifier
 from streams.audit.found import Found, drain, marker, revision_of
 from streams.audit.reading import Source, committed, open_source
 from streams.audit.report import PartitionReport, Report, removed_by_retention
-from streams.audit.rerun import Log, PartitionRerun, Progress, settings_of
+from streams.audit.rerun import SERIES, Log, PartitionRerun, Progress, settings_of
 from streams.audit.start import AuditStart, find_audit_start
+from streams.audit.store import Partial
 from streams.config import Config
 from streams.core.rules import RULES_VERSION
 from streams.core.sessions import Markets
 from streams.kafka.app import join_rules_of
 from streams.kafka.effects import Effects, Place
 from streams.kafka.restorer import StateTopic
-from streams.kafka.terms import Terms
+from streams.kafka.terms import Terms, terms_of
 from streams.kafka.topics import Topics
 from streams.wire.positions import ROUTER, STATE, read_committed
-from streams.wire.snapshots import Identity
+from streams.wire.snapshots import Identity, read_snapshot
 
 
 class Store(Protocol):
@@ -41,6 +42,15 @@ class Store(Protocol):
 
     def finished(self, report: PartitionReport) -> None:
         """Keep the report of a partition."""
+
+    def is_due(self) -> bool:
+        """Tell whether a partition that is not finished should be kept now."""
+
+    def partial(self, partition: int) -> Partial | None:
+        """Return what was kept of a partition that was not finished."""
+
+    def keep(self, partial: Partial) -> None:
+        """Keep a partition that is not finished."""
 
 
 async def verify(
@@ -67,7 +77,7 @@ async def verify(
         positions = dict(await committed(config.kafka, places))
         if store is not None:
             positions = dict(store.positions(positions))
-        verifier = StateVerifier(config, markets, source, positions, on_progress)
+        verifier = StateVerifier(config, markets, source, positions, on_progress, store)
         report = Report()
         for number in range(config.kafka.partitions):
             known = store.report("state", number) if store is not None else None
@@ -87,11 +97,19 @@ class StateVerifier:
         source: The cluster.
         positions: What the group has committed, read before anything else; what it has forgotten is added.
         on_progress: Told how far it is.
+        store: Where a partition that is not finished is kept.
     """
 
     def __init__(
-        self, config: Config, markets: Markets, source: Source, positions: dict[Place, int], on_progress: Progress
+        self,
+        config: Config,
+        markets: Markets,
+        source: Source,
+        positions: dict[Place, int],
+        on_progress: Progress,
+        store: Store | None = None,
     ) -> None:
+        self._store = store
         self._config = config
         self._markets = markets
         self._source = source
@@ -121,6 +139,10 @@ class StateVerifier:
             )
             return report
         report.start = start.text
+        partial = self._store.partial(number) if self._store is not None else None
+        if partial is not None:
+            start = self._resumed(start, partial)
+            report.inputs = partial.inputs
         async with AsyncExitStack() as stack:
             logs = {
                 topic: await self._log(stack, place, start.positions[topic], bounds[place][1])
@@ -129,8 +151,10 @@ class StateVerifier:
             found: dict[str, Found] = {}
             for topic in outputs:
                 place = topic, number
-                stream = await stack.enter_async_context(self._source.stream(place, *bounds[place]))
-                found[topic] = Found(stream, self._comparison(topic, number, start))
+                first, end = bounds[place]
+                at = first if partial is None else max(first, partial.found[topic])
+                stream = await stack.enter_async_context(self._source.stream(place, at, end))
+                found[topic] = Found(stream, self._comparison(topic, number, start, partial))
             rerun = PartitionRerun(number, self._settings, start, logs)
             at_end = await self._compare(report, rerun, goals, found)
         report.findings = [each.compared.finish(at_end=at_end) for each in found.values()]
@@ -162,13 +186,16 @@ class StateVerifier:
         self, report: PartitionReport, rerun: PartitionRerun, goals: Mapping[str, int], found: Mapping[str, Found]
     ) -> bool:
         number = report.partition
-        total = sum(max(0, goals[topic] - position) for topic, position in rerun.positions.items())
+        left = sum(max(0, goals[topic] - position) for topic, position in rerun.positions.items())
+        total = report.inputs + left
         while (effects := await rerun.advance(goals)) is not None:
             report.inputs += effects.records
             self._on_progress(f"partition {number}", report.inputs, total)
             self._expect(effects, found, required=True)
             for each in found.values():
                 await each.find_wanted()
+            if self._store is not None and self._store.is_due():
+                self._store.keep(self._partial(report, rerun, found))
         await drain(self._source, list(found.values()))
         # A worker goes on while we read: what it has written since must follow from what it has read since.
         bounds = await self._source.bounds([(topic, number) for topic in goals])
@@ -190,6 +217,38 @@ class StateVerifier:
             else:
                 compared.expect(mark, required=required)
 
-    def _comparison(self, topic: str, number: int, start: AuditStart) -> OrderedComparison | RevisionComparison:
+    def _comparison(
+        self, topic: str, number: int, start: AuditStart, partial: Partial | None
+    ) -> OrderedComparison | RevisionComparison:
+        kept = None if partial is None else partial.ordered.get(topic) or partial.revisions.get(topic)
+        if kept is not None:
+            return kept
         kind = RevisionComparison if topic == self._topics.enriched else OrderedComparison
         return kind(f"{topic}/{number}", from_beginning=start.snapshot is None)
+
+    def _partial(self, report: PartitionReport, rerun: PartitionRerun, found: Mapping[str, Found]) -> Partial:
+        compared = {topic: each.compared for topic, each in found.items()}
+        return Partial(
+            partition=report.partition,
+            start=report.start,
+            inputs=report.inputs,
+            positions=rerun.positions,
+            found={topic: each.stream.position for topic, each in found.items()},
+            ordered={topic: each for topic, each in compared.items() if isinstance(each, OrderedComparison)},
+            revisions={topic: each for topic, each in compared.items() if isinstance(each, RevisionComparison)},
+            state=[
+                (record.key, record.value) for record in rerun.snapshot(self._identity(report.partition), self._topics)
+            ],
+        )
+
+    # From the state that was kept, under the terms that it was in, to where the next ones come to hold.
+    def _resumed(self, start: AuditStart, partial: Partial) -> AuditStart:
+        records = {key: value for key, value in partial.state if value is not None}
+        snapshot = read_snapshot(records, self._identity(partial.partition), series=SERIES)
+        assert snapshot is not None
+        left = [
+            waypoint
+            for waypoint in start.waypoints
+            if any(waypoint.positions[topic] > at for topic, at in partial.positions.items())
+        ]
+        return AuditStart(partial.start, partial.positions, terms_of(snapshot), tuple(left), snapshot)

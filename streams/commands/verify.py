@@ -28,7 +28,7 @@ COLUMNS: Final = ("expected", "found", "lost", "doubled", "out_of_order", "diffe
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Keep finished partitions in this file, and go on from it when it is there.",
+    help="Keep how far it has come in this file, and go on from it when it is there.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @common_options(hidden=True)

@@ -176,8 +176,10 @@ class _Connection:
                 await asyncio.sleep(0.02)
             answers.cancel()
             await asyncio.gather(answers, return_exceptions=True)
-            self._client.transport.abort()
-            self._broker.transport.abort()
+            for writer in (self._client, self._broker):
+                writer.transport.abort()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
 
     async def _requests(self) -> None:
         while True:

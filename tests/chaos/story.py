@@ -8,6 +8,7 @@ deleted; and a part of everything is rubbish.
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from random import Random
 from typing import Any, Final
@@ -25,6 +26,8 @@ HOUR_NS: Final = 60 * MINUTE_NS
 HISTORY: Final = 252
 SETTLE_NS: Final = 15 * MINUTE_NS
 LEVEL_CENTS: Final = 10_000
+RECENT: Final = 40
+"""Trades that may still be cancelled or corrected."""
 
 GARBAGE: Final = (
     b"",
@@ -65,6 +68,7 @@ class Story:
         self._markets = load_markets(["XNYS"])
         self._articles: dict[str, int] = {}
         self._trades = 0
+        self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
         scenario = build(self._markets)
         self._history = scenario.history_steps()
         self._chapters = {chapter.bar.date: chapter.steps for chapter in scenario.chapters}
@@ -120,6 +124,8 @@ class Story:
             value = random.choice([*GARBAGE, None])
             key = b"XNYS:C00" if value is None else random.choice([None, b"XNYS:C00", b"\xff"])
             records.append(Input(topic, partition, key, value))
+        if trading and random.random() < 0.2 and self._recent:
+            records.append(self._second_thought(at_ns))
         if random.random() < 0.02:
             name = random.choice(self._names)
             date = format_date(at_ns // (24 * HOUR_NS) - random.randrange(1, 9))
@@ -163,7 +169,28 @@ class Story:
             fields["conditions"] = random.choice([["@"], ["I"], ["Z"], ["T"], ["F", "I"], ["?"], []])
         if random.random() < 0.01:
             fields["price"] = random.choice(["1e3", "0", "99999999", "100.000000001", 100.5])
+        self._recent.append(fields)
         return self._keyed(fields)
+
+    # A trade that never was, or was another; a halt or its end; a split. Some are about what nobody knows.
+    def _second_thought(self, at_ns: int) -> Input:
+        random = self._random
+        trade = random.choice(list(self._recent))
+        name = trade["instrument"]
+        match random.randrange(8):
+            case 0:
+                status = random.choice(["halted", "paused_luld", "resumed", "trading"])
+                return self._keyed({"type": "status", "instrument": name, "time": format_time(at_ns), "status": status})
+            case 1:
+                fields = {"type": "action", "instrument": self._names[-1], "action_id": f"action-{self._trades}"}
+                date = format_date(at_ns // (24 * HOUR_NS) + random.randrange(3))
+                split = {"action": "split", "ex_date": date, "numerator": random.choice([2, 3, 7]), "denominator": 3}
+                return self._keyed({**fields, **split})
+            case 2 | 3:
+                price = f"{random.randrange(95, 106)}.{random.randrange(100):02d}"
+                return self._keyed({**trade, "type": "correct", "corrected": {"price": price, "size": "100"}})
+            case _:
+                return self._keyed({**trade, "type": "cancel"})
 
     # New stories, and later versions, corrections and deletions of known ones; out of order now and then.
     def _article(self, at_ns: int) -> Input:

@@ -209,6 +209,43 @@ def test_verify_begins_at_a_base_snapshot_where_the_log_is_cut(apache: ApacheBro
     asyncio.run(work())
 
 
+def test_partition_goes_on_in_its_middle(apache: ApacheBroker, prefix: str, tmp_path: Path) -> None:
+    """What is interrupted in the middle of a partition goes on there, and says what an uninterrupted one says."""
+
+    async def work() -> None:
+        async with left_behind(apache, prefix) as config:
+            markets = load_markets(config.markets.mics, lookback=config.rules.lookback)
+            whole = await check(config)
+            file = tmp_path / "verify.json"
+
+            class Interrupted(Exception):
+                pass
+
+            def interrupt(what: str, done: int, total: int) -> None:
+                if what == "partition 1" and done > total // 2:
+                    raise Interrupted
+
+            with pytest.raises(Interrupted):
+                await verify(
+                    config, markets, store=FileStore(file, config, interval_seconds=0.0), on_progress=interrupt
+                )
+            kept = FileStore(file, config)
+            partial = kept.partial(1)
+            told: list[tuple[str, int]] = []
+
+            resumed = await verify(
+                config, markets, store=kept, on_progress=lambda what, done, _: told.append((what, done))
+            )
+
+        assert partial is not None
+        assert partial.inputs > 0
+        assert resumed == whole
+        assert resumed.is_well
+        assert next(done for what, done in told if what == "partition 1") >= partial.inputs
+
+    asyncio.run(work())
+
+
 async def bases(config: Config) -> dict[str, dict[int, int]]:
     """Return the positions of base snapshots by topic and partition, nothing while a partition has none."""
     topics = Topics(config.kafka.prefix)

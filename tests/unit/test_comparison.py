@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.audit import comparison
-from streams.audit.comparison import Counts, FanoutComparison, Mark, OrderedComparison, RevisionComparison
+from streams.audit.comparison import Counts, Mark, OrderedComparison, RevisionComparison
+from streams.audit.copies import FanoutComparison
 from streams.audit.marks import digest, letter_mark, signal_mark
 
 

@@ -1,0 +1,74 @@
+"""Copies of articles: what the routers of all partitions were to write into one partition, against what is there."""
+
+from __future__ import annotations
+
+from streams.audit.comparison import Findings, Mark
+
+
+class FanoutComparison:
+    """Compares the copies of articles in one partition: each source's in its order, sources interleaved at will.
+
+    Args:
+        place: Topic and partition, for people.
+        from_beginning: Whether the found side still has its first records. If not, what a source lacks before its
+            first match was removed by retention.
+    """
+
+    def __init__(self, place: str, *, from_beginning: bool = True) -> None:
+        self.findings = Findings(place)
+        self.from_beginning = from_beginning
+        self._first_match: dict[int, int] = {}
+        # Equal copies are legal (an article that was published twice), so a name is a content and its count.
+        self._expected: dict[tuple[bytes, int], tuple[int, int, Mark, bool]] = {}
+        self._counts_expected: dict[bytes, int] = {}
+        self._counts_found: dict[bytes, int] = {}
+        self._sequence: dict[int, int] = {}
+        self._front: dict[int, int] = {}
+        self._unexpected: list[Mark] = []
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether a copy that must be there has not been found yet."""
+        return any(required for _, _, _, required in self._expected.values())
+
+    def expect(self, source: int, mark: Mark, *, required: bool = True) -> None:
+        """Take the next copy of one partition of the articles topic. All of them come before anything is found."""
+        count = self._counts_expected[mark.digest] = self._counts_expected.get(mark.digest, 0) + 1
+        sequence = self._sequence[source] = self._sequence.get(source, -1) + 1
+        self._expected[mark.digest, count] = (source, sequence, mark, required)
+        self.findings.counts.expected += required
+
+    def find(self, mark: Mark) -> None:
+        """Take the next record of the found side."""
+        self.findings.counts.found += 1
+        count = self._counts_found[mark.digest] = self._counts_found.get(mark.digest, 0) + 1
+        waiting = self._expected.pop((mark.digest, count), None)
+        if waiting is None:
+            if mark.digest in self._counts_expected:
+                self.findings.note("doubled", mark.text)
+            else:
+                self._unexpected.append(mark)
+            return
+        source, sequence, _, required = waiting
+        self.findings.counts.ahead += not required
+        if sequence < self._front.get(source, -1):
+            self.findings.note("out of order", mark.text)
+        self._front[source] = max(sequence, self._front.get(source, -1))
+        self._first_match.setdefault(source, sequence)
+
+    def finish(self) -> Findings:
+        """Judge what has no partner. One that is lost and one that nobody expected are one that was changed."""
+        lost: list[Mark] = []
+        for source, sequence, mark, required in self._expected.values():
+            if not self.from_beginning and sequence < self._first_match.get(source, sequence + 1):
+                self.findings.counts.before += 1
+            elif required or sequence < self._front.get(source, -1):
+                lost.append(mark)
+        pairs = min(len(lost), len(self._unexpected))
+        for expected, found in zip(lost[:pairs], self._unexpected[:pairs], strict=True):
+            self.findings.note("different", f"{found.text}, expected {expected.text}")
+        for mark in lost[pairs:]:
+            self.findings.note("lost", mark.text)
+        for mark in self._unexpected[pairs:]:
+            self.findings.note("unexpected", mark.text)
+        return self.findings
