@@ -57,11 +57,13 @@ class Restart:
 
     Attributes:
         seconds: From the start of the process to the first live record processed.
+        cpu_seconds: Processor time until then: what it takes on a machine with nothing else to do.
         resident: Bytes of memory it then holds.
         peak: The most bytes it held until then.
     """
 
     seconds: float
+    cpu_seconds: float
     resident: int
     peak: int
 
@@ -153,7 +155,7 @@ async def end_of(config: Config, topic: str, partition: int) -> int:
 def tell(name: str, restart: Restart) -> None:
     """Print a start."""
     memory = f"{restart.resident >> 20:,} MB, at most {restart.peak >> 20:,} MB"
-    print(f"{name + ':':28} {restart.seconds:6.1f} s, {memory}")
+    print(f"{name + ':':28} {restart.seconds:6.1f} s, {restart.cpu_seconds:.1f} s of processor time, {memory}")
 
 
 def measured(
@@ -169,6 +171,7 @@ def measured(
                 raise RuntimeError(f"expected live records within {LIVE_SECONDS_MAX:g} s, found none")
             time.sleep(POLL_SECONDS)
         seconds = time.monotonic() - begun
+        spent = process.cpu_times()
         resident, peak = process.memory_info().rss, peak_of(process)
         time.sleep(settle_seconds)
         process.send_signal(ending)
@@ -177,7 +180,7 @@ def measured(
         if process.poll() is None:
             process.kill()
             process.wait()
-    return Restart(seconds, resident, peak)
+    return Restart(seconds, spent.user + spent.system, resident, peak)
 
 
 def consumed(port: int) -> float:

@@ -158,7 +158,7 @@ def test_what_an_output_cannot_show_is_replaced() -> None:
     """A headline with a character that the terminal's encoding lacks must not end a command."""
     program = (
         "import click, streams.cli as c\n"
-        "@c.cli.command('say')\ndef say(): click.echo('\\u25b2 up')\n"
+        "@c.cli.command('say')\ndef say(): print('\\u25b2 up')\n"
         "raise SystemExit(c.run(['say']))"
     )
 
