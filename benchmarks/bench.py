@@ -124,6 +124,8 @@ class Field:
         started = time.monotonic()
         try:
             with worker_run(environment, self.published, say, cores=cores) as run:
+                if run.records == 0:
+                    raise RuntimeError("expected a session that takes a while, found its end at once: use more --ticks")
                 startup = time.monotonic() - started - run.wall_seconds
                 yield Timing(run.records, run.wall_seconds, run.cpu_seconds, run.memory_bytes_max, startup)
         except RuntimeError as failed:

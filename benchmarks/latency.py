@@ -143,7 +143,9 @@ async def measure_ours(bootstrap: str, market: Market, options: argparse.Namespa
     rows: list[Row] = []
     async with feeding(bootstrap, prefix + TICKS_TOPIC, market, options.burst) as (generator, published):
         with worker_run(environment, published, say, cores={(os.cpu_count() or 1) - 1}) as run:
-            rate = run.records / max(run.wall_seconds, 1e-9)
+            if run.records == 0:
+                raise SystemExit("expected a burst that takes a while, found its end at once: use more --burst")
+            rate = run.records / run.wall_seconds
             label = f"Fiftytwo, {delivery.replace('_', ' ')}"
             print(f"{label}: full rate {rate:,.0f}/s over {run.records:,} records", flush=True)
             with receiving(bootstrap, prefix + SIGNALS, market.partitions) as receiver:

@@ -53,19 +53,22 @@ def main() -> int:
 def comparison(report: dict[str, Any]) -> str:
     """Return the whole table of a comparison."""
     rounds = max(len(row["rates"]) for row in report["rows"])
-    head = ["### Beside the peers", "", f"{report['machine']}; {rounds} rounds.", ""]
+    head = ["### Beside the peers", "", f"{report['machine']}; rounds: {rounds}.", ""]
     return "\n".join([*head, "![Ticks a second](benchmarks.svg)", results.table(report)])
 
 
 def short(report: dict[str, Any]) -> str:
     """Return a few lines of a comparison: the 52-week job, and the best of every peer on the other."""
     rows = [row for row in report["rows"] if row["correct"]]
-    lines = ["| 52-week job, JSON | ticks/s | durability |", "|---|--:|---|"]
-    lines += [_short_line(row) for row in rows if row["job"] == BREAKOUTS]
-    lines += ["", "| running maximum, JSON | ticks/s | durability |", "|---|--:|---|"]
-    lines += [_short_line(row) for row in rows if row["job"] != BREAKOUTS]
+    lines: list[str] = []
+    for title, some in (
+        ("52-week job", [row for row in rows if row["job"] == BREAKOUTS]),
+        ("running maximum", [row for row in rows if row["job"] != BREAKOUTS]),
+    ):
+        if some:
+            lines += [f"| {title} | ticks/s | durability |", "|---|--:|---|", *map(_short_line, some), ""]
     note = f"{report['ticks']:,} ticks of {report['instruments']:,} instruments; {report['machine']}."
-    return "\n".join([f"![Ticks a second]({PICTURE})", "", *lines, "", note])
+    return "\n".join([f"![Ticks a second]({PICTURE})", "", *lines, note])
 
 
 def latency(rows: Sequence[LatencyRow], machine: str) -> str:
@@ -85,6 +88,7 @@ def growth(points: Sequence[Point], machine: str) -> str:
             f"| {point.label} | {point.cpu_ns:,.0f} | {point.rate:,} | {point.signals:,} | "
             f"{point.memory_bytes_max / 1e6:,.0f} MB |"
             for point in some
+            if point.measured
         ]
     return "\n".join(lines)
 

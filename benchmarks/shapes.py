@@ -118,6 +118,8 @@ def measure(bootstrap: str, shape: Shape, markets: Markets, partitions: int) -> 
 
 def line(point: Point, greatest: float) -> str:
     """Return one line of a curve."""
+    if point.measured == 0:
+        return f"  {point.label:<32} too few ticks to measure"
     bar = "█" * max(1, round(BAR_WIDTH * point.cpu_ns / greatest))
     rejected = f"  {point.rejected:,} REJECTED" if point.rejected else ""
     return (
