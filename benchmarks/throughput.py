@@ -78,7 +78,7 @@ def _options() -> argparse.Namespace:
 
 def _print_run(run: Run) -> None:
     print()
-    print("One worker on one core, from the first tick of the session to the last")
+    print("One worker on one core, when every partition is past its bars and a tenth of its trades")
     _line("records", f"{run.records:,}")
     _line("wall time", f"{run.wall_seconds:.2f} s")
     _line("CPU time", f"{run.cpu_seconds:.2f} s")

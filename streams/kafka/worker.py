@@ -114,9 +114,11 @@ class Worker:
         except IncompatibleLibrary as error:
             raise WorkerRefused(str(error)) from error
         problems = await topic_checks.check(self.config)
-        for problem in problems:
-            note(log, logging.WARNING, "topic_differs", problem=str(problem), fatal=problem.fatal)
         fatal = [problem for problem in problems if problem.fatal]
+        # What it is refused for is said once, by the refusal.
+        for problem in problems:
+            if not problem.fatal:
+                note(log, logging.WARNING, "topic_differs", problem=str(problem))
         if fatal:
             raise WorkerRefused(_describe(fatal))
         if self.config.kafka.delivery == "exactly_once" and (found := await check_transactions(self.config.kafka)):
@@ -124,7 +126,7 @@ class Worker:
                 f"kafka.delivery = 'exactly_once': expected brokers with transactions, found {found}. "
                 "Set kafka.delivery = 'at_least_once', or look at the brokers: a single one needs "
                 "transaction.state.log.replication.factor=1, and a user with access control WRITE on transactional ids "
-                f"that begin with {self.config.kafka.application_id!r}"
+                f"that begin with {self.config.kafka.group!r}"
             )
         # Before the group is joined: compiling takes longer than a member may be silent.
         await asyncio.to_thread(warm)
@@ -281,6 +283,11 @@ def tune_allocator() -> None:
 
 
 def _describe(problems: list[Problem]) -> str:
-    if len(problems) == 1:
-        return str(problems[0])
-    return f"{len(problems)} topics are not as they must be: " + "; ".join(str(problem) for problem in problems)
+    told = [str(problem) for problem in problems if not problem.is_missing]
+    missing = [problem for problem in problems if problem.is_missing]
+    if len(missing) == 1:
+        told.insert(0, str(missing[0]))
+    elif missing:
+        names = ", ".join(problem.topic for problem in missing)
+        told.insert(0, f"expected all topics, found {len(missing)} of them missing: {missing[0].remedy} ({names})")
+    return "; ".join(told)
