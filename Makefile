@@ -14,11 +14,11 @@ PYTHON = $(shell for candidate in python3 python3.13 python3.12 python3.11 pytho
 
 # Tests of the compiled code that also run uncompiled, where numpy checks bounds and overflow.
 UNCOMPILED_TESTS = \
-	tests/unit/test_batches.py tests/unit/test_conditions.py tests/unit/test_instruments.py tests/unit/test_signals.py \
-	tests/unit/test_ticks.py tests/unit/test_units.py tests/unit/test_window.py \
-	tests/property/test_band.py tests/property/test_tick_decoding.py
+	tests/unit/test_batches.py tests/unit/test_binary_ticks.py tests/unit/test_conditions.py \
+	tests/unit/test_instruments.py tests/unit/test_signals.py tests/unit/test_ticks.py tests/unit/test_units.py \
+	tests/unit/test_window.py tests/property/test_band.py tests/property/test_tick_decoding.py
 
-.PHONY: help demo warm test lint format chaos chaos-short benchmark clean \
+.PHONY: help demo warm test lint format chaos chaos-short benchmark gate clean \
 	bench bench-quick bench-shapes bench-latency bench-report bench-all
 
 help:
