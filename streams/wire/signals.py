@@ -54,19 +54,19 @@ def cloud_event_headers(
     *, event_id: str, source: str, event_type: str, event_ns: int, instrument: str, schema: str, revision: int
 ) -> list[tuple[str, bytes]]:
     """Return the CloudEvents 1.0 headers of a record in binary content mode."""
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_id": event_id,
-        "ce_source": source,
-        "ce_type": event_type,
-        "ce_time": format_time(event_ns),
-        "ce_subject": instrument,
-        "ce_dataschema": f"urn:fiftytwo:schema:{schema}:v1",
-        "ce_partitionkey": instrument,
-        "ce_sequence": str(revision).zfill(SEQUENCE_DIGITS),
-        "content-type": "application/json",
-    }
-    return [(name, value.encode()) for name, value in headers.items()]
+    subject = instrument.encode()
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event_id.encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", event_type.encode()),
+        ("ce_time", format_time(event_ns).encode()),
+        ("ce_subject", subject),
+        ("ce_dataschema", b"urn:fiftytwo:schema:%b:v1" % schema.encode()),
+        ("ce_partitionkey", subject),
+        ("ce_sequence", b"%0*d" % (SEQUENCE_DIGITS, revision)),
+        ("content-type", b"application/json"),
+    ]
 
 
 def document(signal: Signal) -> dict[str, Any]:
