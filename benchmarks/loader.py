@@ -71,19 +71,34 @@ async def publish(
     progress: Callable[[str], None],
     *,
     compression: str | None = None,
+    trades_only: bool = False,
+    observe: Callable[[bytes], None] | None = None,
 ) -> tuple[int, int]:
-    """Publish the history and the session; return how many records each of them took."""
+    """Publish the history and the session; return how many records each of them took.
+
+    Args:
+        bootstrap: Address of the broker.
+        topic: Where to.
+        partitions: How many the topic has.
+        workload: What to publish.
+        markets: Hours of the market.
+        progress: Told what is being done.
+        compression: Codec of the batches.
+        trades_only: Publish neither bars nor clock records.
+        observe: Given the value of every bar and trade, in order.
+    """
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, max_batch_size=BATCH_BYTES, acks=1, compression_type=compression
     )
     await producer.start()
     try:
         loader = Loader(producer, topic, partitions)
-        progress(f"publishing {workload.bars:,} bars")
-        await _append_all(loader, bars(workload, markets))
+        if not trades_only:
+            progress(f"publishing {workload.bars:,} bars")
+            await _append_all(loader, bars(workload, markets), observe)
         history = loader.records
         progress(f"publishing {workload.ticks:,} ticks")
-        pending = clocks(workload, markets)
+        pending = [] if trades_only else clocks(workload, markets)
         fed = 0
         for chunk in ticks(workload, markets):
             for key, value in zip(chunk.keys, chunk.values, strict=True):
@@ -91,6 +106,9 @@ async def publish(
                     await loader.append(None, pending.pop(0)[1])
                 await loader.append(key, value)
                 fed += 1
+                if observe is not None:
+                    observe(value)
+            progress(f"published {fed:,} of {workload.ticks:,} ticks")
         for _, value in pending:
             await loader.append(None, value)
         await loader.flush()
@@ -99,8 +117,10 @@ async def publish(
     return history, loader.records - history
 
 
-async def _append_all(loader: Loader, chunks: Iterable[Chunk]) -> None:
+async def _append_all(loader: Loader, chunks: Iterable[Chunk], observe: Callable[[bytes], None] | None) -> None:
     for chunk in chunks:
         for key, value in zip(chunk.keys, chunk.values, strict=True):
             await loader.append(key, value)
+            if observe is not None:
+                observe(value)
     await loader.flush()

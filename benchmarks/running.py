@@ -24,10 +24,11 @@ from benchmarks.workload import Workload
 from streams.core.sessions import Markets
 from streams.kafka.embedded import find_free_port
 
-SAMPLE_SECONDS: Final = 0.25  # a scrape takes the worker some milliseconds
+SAMPLE_SECONDS: Final = 0.1  # a scrape takes the worker some milliseconds
 STALL_SECONDS_MAX: Final = 120.0
 STOP_SECONDS_MAX: Final = 30.0
 TICKS_TOPIC: Final = "market.ticks.v1"
+COMMAND: Final = (str(Path(sys.executable).parent / "fiftytwo"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +67,43 @@ def measure_worker(
     compression: str | None = None,
 ) -> Run:
     """Create the topics, fill the input, start a worker pinned to `cores`, and measure it from first to last record."""
-    port = find_free_port()
-    environment = os.environ | {
-        "FIFTYTWO_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
-        "FIFTYTWO_KAFKA_PARTITIONS": str(partitions),
-        "FIFTYTWO_MARKETS_MICS": "XNYS",
-        "FIFTYTWO_WEB_PORT": str(port),
-        "FIFTYTWO_LOG_LEVEL": "warning",
-    }
-    command = [str(Path(sys.executable).parent / "fiftytwo")]
-    subprocess.run([*command, "topics", "apply"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    environment = worker_environment(bootstrap, partitions)
+    apply_topics(environment)
     history, session = asyncio.run(
         publish(bootstrap, TICKS_TOPIC, partitions, workload, markets, progress, compression=compression)
     )
     progress("starting the worker")
-    with _worker([*command, "worker"], environment, cores) as process:
-        samples = list(_samples(process, port, history + session, progress))
-        memory = _peak_memory(process, samples)
-    return _summary(samples, history, session, memory)
+    with worker_run(environment, history, session, progress, cores=cores) as run:
+        return run
+
+
+def worker_environment(bootstrap: str, partitions: int, **settings: str) -> dict[str, str]:
+    """Return the environment of a worker: `KAFKA_PREFIX="a."` and so on are settings of its own."""
+    return {
+        "FIFTYTWO_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+        "FIFTYTWO_KAFKA_PARTITIONS": str(partitions),
+        "FIFTYTWO_MARKETS_MICS": "XNYS",
+        "FIFTYTWO_LOG_LEVEL": "warning",
+        **{f"FIFTYTWO_{name}": value for name, value in settings.items()},
+    }
+
+
+def apply_topics(environment: dict[str, str]) -> None:
+    """Create the topics of a worker that are missing."""
+    subprocess.run([*COMMAND, "topics", "apply"], env=os.environ | environment, check=True, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def worker_run(
+    environment: dict[str, str], history: int, session: int, progress: Callable[[str], None], *, cores: set[int]
+) -> Iterator[Run]:
+    """Run a worker until it has read everything; it goes on running inside the `with` block."""
+    port = find_free_port()
+    prefix = environment.get("FIFTYTWO_KAFKA_PREFIX", "")
+    whole = os.environ | environment | {"FIFTYTWO_WEB_PORT": str(port)}
+    with _worker([*COMMAND, "worker"], whole, cores) as process:
+        samples = list(_samples(process, port, prefix + TICKS_TOPIC, history + session, progress))
+        yield _summary(samples, history, _peak_memory(process, samples))
 
 
 @contextmanager
@@ -108,7 +128,9 @@ def _worker(command: list[str], environment: dict[str, str], cores: set[int]) ->
                 process.wait()
 
 
-def _samples(process: psutil.Process, port: int, expected: int, progress: Callable[[str], None]) -> Iterator[Sample]:
+def _samples(
+    process: psutil.Process, port: int, topic: str, expected: int, progress: Callable[[str], None]
+) -> Iterator[Sample]:
     moved = time.monotonic()
     last = 0.0
     while True:
@@ -117,7 +139,7 @@ def _samples(process: psutil.Process, port: int, expected: int, progress: Callab
         metrics = _scrape(port)
         if metrics is not None:
             spent = process.cpu_times()
-            records = metrics.get(f"fiftytwo_records_consumed_total/{TICKS_TOPIC}", 0.0)
+            records = metrics.get(f"fiftytwo_records_consumed_total/{topic}", 0.0)
             yield Sample(time.monotonic(), spent.user + spent.system, records, metrics)
             if records > last:
                 moved, last = time.monotonic(), records
@@ -159,7 +181,7 @@ def _peak_memory(process: psutil.Process, samples: list[Sample]) -> int:
 
 # History comes first in every partition, but one partition may be ahead of another by a fetch: the session is measured
 # from the first sample at which as many records as the history has were read.
-def _summary(samples: list[Sample], history: int, session: int, memory: int) -> Run:
+def _summary(samples: list[Sample], history: int, memory: int) -> Run:
     first = next(sample for sample in samples if sample.records >= history)
     started = next(sample for sample in samples if sample.records > 0)
     # The last sample came some time after the last record, so the one before it ends the measurement.
@@ -179,3 +201,8 @@ def _summary(samples: list[Sample], history: int, session: int, memory: int) -> 
 
 def _signals(sample: Sample) -> float:
     return sample.metrics.get("fiftytwo_signals_total", 0.0)
+
+
+def delivery() -> str:
+    """Return what the worker promises as it runs here."""
+    return "at least once: ids are deterministic"

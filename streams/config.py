@@ -156,6 +156,14 @@ class Markets:
             maximum=100,
         ),
     )
+    overrides: str = key(
+        "",
+        Key(
+            "Path of a file (TOML) with your own corrections of the calendars: days without a session, early closes, "
+            "late opens, extended hours. Empty: none.",
+            path=True,
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

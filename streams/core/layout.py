@@ -96,6 +96,9 @@ SESSION = np.dtype(
         ("window_first", "i4"),  # first session of the look-back window that ends the session before this one
         ("month_base", "i4"),  # last session of the previous month, -1 before the calendar begins
         ("year_base", "i4"),  # last session of the previous year, -1 before the calendar begins
+        ("extended_open_ns", "i8"),  # the extended session's bounds, the regular ones where a market has none
+        ("extended_close_ns", "i8"),
+        ("trade_date_end_ns", "i8"),  # what trades from here on belongs to the next session
     ],
     align=True,
 )

@@ -27,6 +27,9 @@ class Sessions:
         closes_ns: Regular closes, int64 nanoseconds UTC.
         break_starts_ns: Start of the lunch break, 0 where there is none.
         break_ends_ns: End of the lunch break, 0 where there is none.
+        extended_opens_ns: First instant of each session with its extended hours, None where the market has none.
+        extended_closes_ns: End of each session with its extended hours, None where the market has none.
+        trade_date_ends_ns: What trades from here on belongs to the next session; None for the extended closes.
     """
 
     mic: str
@@ -35,9 +38,14 @@ class Sessions:
     closes_ns: np.ndarray
     break_starts_ns: np.ndarray
     break_ends_ns: np.ndarray
+    extended_opens_ns: np.ndarray | None = None
+    extended_closes_ns: np.ndarray | None = None
+    trade_date_ends_ns: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        columns = (self.opens_ns, self.closes_ns, self.break_starts_ns, self.break_ends_ns)
+        columns = [self.opens_ns, self.closes_ns, self.break_starts_ns, self.break_ends_ns]
+        extended = (self.extended_opens_ns, self.extended_closes_ns, self.trade_date_ends_ns)
+        columns += [column for column in extended if column is not None]
         if len(self.dates) == 0 or any(len(column) != len(self.dates) for column in columns):
             raise ValueError(f"{self.mic}: expected columns of equal length with at least one session")
         if np.any(np.diff(self.dates) <= 0) or np.any(self.opens_ns[1:] < self.closes_ns[:-1]):
@@ -95,6 +103,15 @@ class Markets:
         index = int(np.searchsorted(sessions["date"], session_date))
         return sessions[index] if index < len(sessions) and sessions[index]["date"] == session_date else None
 
+    def session_of_trade_date(self, mic: str, time_ns: int) -> np.void | None:
+        """Return the session that a trade of any time of day belongs to, or None after the last.
+
+        Trades after the end of a trade date, of the night, a weekend or a holiday, belong to the next session.
+        """
+        sessions = self.sessions_of(mic)
+        index = int(np.searchsorted(sessions["trade_date_end_ns"], time_ns, side="right"))
+        return sessions[index] if index < len(sessions) else None
+
 
 def _session_array(sessions: Sessions, lookback: str) -> np.ndarray:
     array = np.zeros(len(sessions.dates), SESSION)
@@ -103,6 +120,9 @@ def _session_array(sessions: Sessions, lookback: str) -> np.ndarray:
     array["close_ns"] = sessions.closes_ns
     array["break_start_ns"] = sessions.break_starts_ns
     array["break_end_ns"] = sessions.break_ends_ns
+    array["extended_open_ns"] = _or(sessions.extended_opens_ns, sessions.opens_ns)
+    array["extended_close_ns"] = _or(sessions.extended_closes_ns, sessions.closes_ns)
+    array["trade_date_end_ns"] = _or(sessions.trade_date_ends_ns, array["extended_close_ns"])
     array["window_first"] = _window_first(sessions.dates, lookback)
     longest = int(np.max(np.arange(len(array)) - array["window_first"]))
     if longest > RING_BARS - 1:
@@ -114,6 +134,10 @@ def _session_array(sessions: Sessions, lookback: str) -> np.ndarray:
     array["month_base"] = np.searchsorted(months, months) - 1
     array["year_base"] = np.searchsorted(months // 12, months // 12) - 1
     return array
+
+
+def _or(column: np.ndarray | None, default: np.ndarray) -> np.ndarray:
+    return default if column is None else column
 
 
 def _window_first(dates: np.ndarray, lookback: str) -> np.ndarray:

@@ -180,7 +180,7 @@ def assemble(
     """
     kafka = config.kafka
     topics = Topics(kafka.prefix)
-    markets = load_markets(config.markets.mics, lookback=config.rules.lookback)
+    markets = load_markets(config.markets.mics, lookback=config.rules.lookback, overrides=config.markets.overrides)
     bytes_max = {spec.name: int(spec.configs["max.message.bytes"]) for spec in specs(config)}
     settings = PartitionSettings(
         topics=topics,

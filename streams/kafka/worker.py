@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
+from streams.calendar_tables import BadOverrides
 from streams.calendars import UnknownCalendar
 from streams.config import Config
 from streams.kafka import topics as topic_checks
@@ -38,7 +39,15 @@ STOP_SECONDS: Final = 10.0
 
 EXIT_FAILED: Final = 1
 
-EXPECTED: Final = (AssignmentRefused, BrokersUnreachable, KafkaError, RecordsMissing, UnknownCalendar, WebUnavailable)
+EXPECTED: Final = (
+    AssignmentRefused,
+    BadOverrides,
+    BrokersUnreachable,
+    KafkaError,
+    RecordsMissing,
+    UnknownCalendar,
+    WebUnavailable,
+)
 
 # glibc: M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD. A fetch of some MiB otherwise comes from fresh pages each
 # time, and their page faults cost as much as everything else that the fetch does.
