@@ -1,9 +1,11 @@
-"""A picture of a comparison: a horizontal bar a contestant, drawn as SVG without any library."""
+"""Pictures of measurements: horizontal bars in groups, drawn as SVG without any library."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import Any, Final
+from typing import Final
 
 ROW: Final = 26
 LEFT: Final = 300
@@ -12,43 +14,52 @@ BAR: Final = WIDTH - LEFT - 150
 HEAD: Final = 44
 OURS_COLOUR: Final = "#0b7285"
 PEER_COLOUR: Final = "#adb5bd"
-TITLES: Final = {
-    "52-week": "52-week breakouts on both sides, a year of history",
-    "running-maximum": "Running maximum of each instrument",
-}
+FAINT: Final = "#495057"
 
 
-def bars_svg(report: dict[str, Any]) -> str:
-    """Return the rates of a report as SVG; who gave a wrong answer or did not run has no bar."""
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Bars that are compared with each other.
+
+    Attributes:
+        title: What they show.
+        unit: What their lengths mean.
+        bars: Label, value, and whether it stands out.
+    """
+
+    title: str
+    unit: str
+    bars: Sequence[tuple[str, float, bool]]
+
+
+def bars_svg(groups: Sequence[Group], footer: str) -> str:
+    """Return the groups as SVG, each with a scale of its own that begins at zero."""
     parts: list[str] = []
     top = 10
-    for job in dict.fromkeys(row["job"] for row in report["rows"]):
-        rows = [row for row in report["rows"] if row["job"] == job and row["correct"] and row["rate"]]
-        greatest = max((row["rate"] for row in rows), default=1)
-        parts.append(_text(16, top + 22, TITLES.get(job, job), size=15, weight="bold"))
-        parts.append(_text(WIDTH - 16, top + 22, "ticks a second", size=12, anchor="end", colour="#495057"))
+    for group in groups:
+        greatest = max((value for _, value, _ in group.bars), default=1) or 1
+        parts.append(_text(16, top + 22, group.title, size=15, weight="bold"))
+        parts.append(_text(WIDTH - 16, top + 22, group.unit, size=12, anchor="end", colour=FAINT))
         top += HEAD
-        for row in rows:
-            parts += _bar(row, top, greatest)
+        for label, value, stands_out in group.bars:
+            parts += _bar(label, value, greatest, top, stands_out=stands_out)
             top += ROW
         top += 14
-    machine = f"{report['ticks']:,} JSON ticks, {report['instruments']:,} instruments; {report['machine']}"
-    parts.append(_text(16, top + 10, machine, size=11, colour="#495057"))
+    parts.append(_text(16, top + 10, footer, size=11, colour=FAINT))
     height = top + 24
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
-    style = 'font-family="system-ui, sans-serif" role="img" aria-label="Ticks a second of each contestant"'
+    style = 'font-family="system-ui, sans-serif" role="img" aria-label="Bars of each measurement"'
     ground = f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>'
     return "\n".join([f"{head} {style}>", ground, *parts, "</svg>", ""])
 
 
-def _bar(row: dict[str, Any], top: int, greatest: int) -> list[str]:
-    length = max(2, round(BAR * row["rate"] / greatest))
-    ours = row["name"].startswith("Fiftytwo")
-    colour = OURS_COLOUR if ours else PEER_COLOUR
+def _bar(label: str, value: float, greatest: float, top: int, *, stands_out: bool) -> list[str]:
+    length = max(2, round(BAR * value / greatest))
+    colour = OURS_COLOUR if stands_out else PEER_COLOUR
     return [
-        _text(LEFT - 10, top + 15, row["name"], anchor="end", weight="bold" if ours else "normal"),
+        _text(LEFT - 10, top + 15, label, anchor="end", weight="bold" if stands_out else "normal"),
         f'<rect x="{LEFT}" y="{top}" width="{length}" height="{ROW - 8}" rx="2" fill="{colour}"/>',
-        _text(LEFT + length + 8, top + 14, f"{row['rate']:,}"),
+        _text(LEFT + length + 8, top + 14, f"{value:,.0f}"),
     ]
 
 

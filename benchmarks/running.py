@@ -21,10 +21,12 @@ import psutil
 
 from benchmarks.loader import publish
 from benchmarks.workload import Workload
+from streams.config import Kafka
 from streams.core.sessions import Markets
 from streams.kafka.embedded import find_free_port
 
 SAMPLE_SECONDS: Final = 0.1  # a scrape takes the worker some milliseconds
+OPENING_SHARE: Final = 0.1
 STALL_SECONDS_MAX: Final = 120.0
 STOP_SECONDS_MAX: Final = 30.0
 TICKS_TOPIC: Final = "market.ticks.v1"
@@ -54,6 +56,13 @@ class Run:
     before: dict[str, float]
     after: dict[str, float]
     signals: int
+    steady_records: int
+    """Records after the first tenth of the session.
+
+    By then no partition reads its history any more, and every instrument has had its first trade.
+    """
+    steady_wall_seconds: float
+    steady_cpu_seconds: float
 
 
 def measure_worker(
@@ -186,6 +195,9 @@ def _summary(samples: list[Sample], history: int, memory: int) -> Run:
     started = next(sample for sample in samples if sample.records > 0)
     # The last sample came some time after the last record, so the one before it ends the measurement.
     last = samples[-2] if samples[-2].records > first.records else samples[-1]
+    opened = history + (samples[-1].records - history) * OPENING_SHARE
+    steady = next((sample for sample in samples if sample.records >= opened), first)
+    steady = steady if steady.records < last.records else first
     return Run(
         records=int(last.records - first.records),
         wall_seconds=last.wall - first.wall,
@@ -196,6 +208,9 @@ def _summary(samples: list[Sample], history: int, memory: int) -> Run:
         before=first.metrics,
         after=last.metrics,
         signals=int(_signals(samples[-1]) - _signals(first)),
+        steady_records=int(last.records - steady.records),
+        steady_wall_seconds=last.wall - steady.wall,
+        steady_cpu_seconds=last.cpu - steady.cpu,
     )
 
 
@@ -203,6 +218,12 @@ def _signals(sample: Sample) -> float:
     return sample.metrics.get("fiftytwo_signals_total", 0.0)
 
 
+def deliveries() -> list[str]:
+    """Return what the worker can be told to promise, the default first."""
+    return ["exactly_once", "at_least_once"] if hasattr(Kafka(), "delivery") else [""]
+
+
 def delivery() -> str:
     """Return what the worker promises as it runs here."""
-    return "at least once: ids are deterministic"
+    promised = deliveries()[0].replace("_", " ")
+    return promised or "at least once: ids are deterministic"

@@ -15,7 +15,7 @@ from typing import Final
 import click
 
 from streams import __version__
-from streams.commands import bootstrap, configuration, dlq, feeds, running, signals, topics, verify
+from streams.commands import bootstrap, configuration, coverage, dlq, feeds, running, signals, topics, verify
 from streams.commands.options import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -77,9 +77,10 @@ for _command in (
     topics.topics,
     running.worker,
     feeds.clock,
-    feeds.publish,
-    *bootstrap.COMMANDS,
+    bootstrap.publish,
     feeds.replay,
+    coverage.coverage,
+    coverage.check_levels,
     signals.signals,
     dlq.dlq,
     verify.verify,

@@ -20,9 +20,9 @@ from streams.kafka.dlq import DeadLetters
 from streams.kafka.effects import Effects
 from streams.kafka.partition import PartitionRuntime, PartitionSettings
 from streams.kafka.router import RouterRuntime
+from streams.kafka.terms import Terms
 from streams.kafka.topics import Topics, specs
 from streams.wire.batches import Frames, read_batches
-from streams.wire.ticks import TickDecoder
 
 Progress = Callable[[str, int, int], None]
 """Told what is verified, and how many of how many input records have been read."""
@@ -129,13 +129,13 @@ def new_partition(
     number: int, settings: PartitionSettings, config: Config, markets: Markets, positions: Mapping[str, int]
 ) -> PartitionRuntime:
     """Return a partition's runtime that knows nothing yet and is live."""
-    engine = Engine(markets, config.rules)
+    terms = Terms(markets, config.rules, join_rules_of(config.news))
     return PartitionRuntime(
         number,
         settings,
-        engine=engine,
-        join=Join(join_rules_of(config.news)),
-        decoder=TickDecoder(engine.instruments),
+        engine=Engine(terms.markets, terms.rules),
+        join=Join(terms.join_rules),
+        terms=terms,
         positions=positions,
-        committed=positions,
+        waypoints=[],
     )

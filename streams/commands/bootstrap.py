@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +11,16 @@ import click
 
 from streams.commands.feeds import publish
 from streams.commands.options import Options, common_options, markets_of, parse_date_option
-from streams.commands.telling import INSTRUMENT_HELP, RATE, RATE_HELP, Teller, progress, tell_published
+from streams.commands.telling import (
+    COLUMNS_HELP,
+    INSTRUMENT_HELP,
+    RATE,
+    RATE_HELP,
+    Teller,
+    parse_columns_option,
+    progress,
+    tell_published,
+)
 
 if TYPE_CHECKING:
     from streams.core.instruments import Instruments
@@ -21,10 +30,11 @@ if TYPE_CHECKING:
     from streams.feeds.steps import Step
     from streams.feeds.tables import Source
 
+__all__ = ["publish", "publish_actions", "publish_bars"]
+
 DASH: Final = "-"
 TABLES: Final = click.Path(exists=True, readable=True, allow_dash=True)
 TABLE: Final = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-COLUMNS_HELP: Final = "What the file calls the columns, such as date=Date,close=Close; several separated by commas."
 
 
 @publish.command("bars")
@@ -83,7 +93,7 @@ def publish_bars(
         raise click.UsageError("Expected --raw or --adjusted, found both.")
     if adjusted_to is not None and not adjusted:
         raise click.UsageError("Expected --adjusted with --adjusted-to, found none.")
-    mapping = _columns(columns, BAR_COLUMNS)
+    mapping = parse_columns_option(columns, BAR_COLUMNS)
     config = options.config()
     markets = markets_of(config)
     sources = [*_standard_input(files), *sources_of(Path(each) for each in files if each != DASH)]
@@ -146,7 +156,7 @@ def publish_actions(options: Options, *, files: Sequence[str], columns: str | No
     from streams.feeds.bar_files import sources_of
     from streams.feeds.publish import publish_tables
 
-    mapping = _columns(columns, ACTION_COLUMNS)
+    mapping = parse_columns_option(columns, ACTION_COLUMNS)
     config = options.config()
     instruments = _instruments(config.markets.mics)
     sources = [*_standard_input(files), *sources_of(Path(each) for each in files if each != DASH)]
@@ -160,19 +170,6 @@ def publish_actions(options: Options, *, files: Sequence[str], columns: str | No
             return await publish_tables(config, sources, read, rate=rate, on_refused=teller.refused, on_progress=note)
 
     tell_published(send)
-
-
-COMMANDS: Final[tuple[click.Command, ...]] = ()
-"""Commands of their own; the others of this module belong to `fiftytwo publish`."""
-
-
-def _columns(text: str | None, known: Sequence[str]) -> Mapping[str, str]:
-    from streams.feeds.tables import parse_columns
-
-    try:
-        return parse_columns(text or "", known)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="'--columns'") from None
 
 
 def _instruments(mics: Sequence[str]) -> Instruments:

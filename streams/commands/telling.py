@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,7 @@ SHOWN_MAX: Final = 20
 
 RATE: Final = click.FloatRange(min=0, min_open=True)
 RATE_HELP: Final = "Records a second; as fast as Kafka takes them when absent."
+COLUMNS_HELP: Final = "What the file calls the columns, such as date=Date,close=Close; several separated by commas."
 INSTRUMENT_HELP: Final = "Whose bars they are, where the file's name does not say."
 
 
@@ -28,6 +29,11 @@ class Teller:
     def __init__(self) -> None:
         self._refused = 0
         self._notes = 0
+
+    @property
+    def refusals(self) -> int:
+        """Return how many lines were refused."""
+        return self._refused
 
     def refused(self, entry: object) -> None:
         """Tell of a line that is not sent."""
@@ -46,6 +52,16 @@ class Teller:
         for count, noun in ((self._refused, "refusal"), (self._notes, "note")):
             if count > SHOWN_MAX:
                 click.echo(f"... and {plural(count - SHOWN_MAX, noun)} more", err=True)
+
+
+def parse_columns_option(text: str | None, known: Sequence[str]) -> dict[str, str]:
+    """Return what `--columns` says."""
+    from streams.feeds.tables import parse_columns
+
+    try:
+        return parse_columns(text or "", known)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--columns'") from None
 
 
 def tell_published(send: Callable[[Teller], Coroutine[Any, Any, Published]]) -> None:
@@ -91,3 +107,19 @@ def progress(title: str) -> Iterator[Callable[[Progress], None]]:
             )
 
         yield note
+
+
+@contextmanager
+def counting(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how many records of how many are done, on standard error and only to a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -43,6 +43,7 @@ from streams.core.units import format_date
 
 NAMESPACE: Final = UUID("14cf0421-c16e-56e4-953d-02cda238d903")
 RATIO_DIGITS: Final = 6
+_RATIO_ONE: Final[int] = 10**RATIO_DIGITS
 BASIS: Final = "intraday"
 BASIS_CLOSE: Final = "close"
 SCOPE: Final = "regular"
@@ -200,11 +201,12 @@ def ratio(numerator: int, denominator: int) -> float | None:
     """Return numerator / denominator rounded half-even to six decimals, exactly; None when the denominator is 0."""
     if denominator == 0:
         return None
-    scale: int = 10**RATIO_DIGITS
-    quotient, rest = divmod(numerator * scale, denominator)
-    if 2 * rest > denominator or (2 * rest == denominator and quotient % 2):
+    scaled = numerator * _RATIO_ONE
+    quotient = scaled // denominator
+    twice_rest = 2 * (scaled - quotient * denominator)
+    if twice_rest > denominator or (twice_rest == denominator and quotient % 2):
         quotient += 1
-    return quotient / scale
+    return quotient / _RATIO_ONE
 
 
 @lru_cache(maxsize=65_536)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.core.instruments import Instruments
@@ -152,6 +152,7 @@ FIELDS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(FIELDS, min_size=10, max_size=10).map(",".join), max_size=6))
 def test_whatever_a_file_holds_it_is_read_or_refused(lines: list[str]) -> None:
     """No text crashes the reader, and what it believes is within bounds."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -414,6 +414,7 @@ def test_other_amounts_are_refused(text: str) -> None:
         scaled(text)
 
 
+@settings(deadline=None)
 @given(
     cents=st.integers(1, 50_000_000),
     numerator=st.integers(1, 30),
@@ -431,6 +432,7 @@ def test_price_survives_adjusting_and_turning_back(cents: int, numerator: int, d
     assert turned == cents * 10**6
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300), st.sampled_from(["raw", "adjusted", None]))
 def test_whatever_a_file_holds_it_is_read_or_refused(text: str, holds: Any) -> None:
     """No text crashes the reader; what it sends are bars of sessions with prices above zero."""

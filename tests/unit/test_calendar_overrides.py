@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streams.calendar_tables import PRODUCT_FILE, BadOverrides, CalendarTables, parse_tables, product_tables
@@ -332,6 +332,7 @@ LINES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=200), st.lists(LINES, max_size=8).map(lambda lines: "\n".join(lines).encode())))
 @example(b"\xff")
 @example(b"a = " + b"[" * 5_000)

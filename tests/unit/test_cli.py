@@ -64,6 +64,8 @@ def test_every_command_of_the_product_is_there() -> None:
         "fiftytwo publish bars",
         "fiftytwo publish actions",
         "fiftytwo replay bars",
+        "fiftytwo coverage",
+        "fiftytwo check-levels",
         "fiftytwo signals",
         "fiftytwo dlq list",
         "fiftytwo dlq show",
@@ -102,7 +104,7 @@ def test_page_documents_the_common_options_and_no_other_command() -> None:
     common = PAGE.partition("\n## Options for every command\n")[2].partition("\n## ")[0]
 
     assert {name for name in COMMON if f"`{name}" in common} == COMMON
-    assert re.findall(r"^## `(fiftytwo [\w ]+)`", PAGE, flags=re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^## `(fiftytwo [\w -]+)`", PAGE, flags=re.MULTILINE) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("path", COMMANDS)

@@ -6,9 +6,9 @@ import mode.loop
 
 mode.loop.use("uvloop")  # before anything asks for an event loop
 
-import faust  # noqa: E402
-import mode  # noqa: E402
-from report import Report, arguments  # noqa: E402
+import faust  # noqa: E402  the event loop is chosen first
+import mode  # noqa: E402  the event loop is chosen first
+from report import Report, arguments  # noqa: E402  the event loop is chosen first
 
 PARTITIONS = 4
 
