@@ -43,7 +43,7 @@ ACTION_ID_CHARACTERS_MAX: Final = 40
 _SYMBOL: Final = re.compile(r"[A-Z0-9.\-/]{1,16}")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _OPERATIONS: Final = ("create", "withdraw")
-_ORIGINAL: Final = ("instrument", "time", "size", "conditions", "tape", "venue", "trade_id")
+_ORIGINAL: Final[tuple[str, ...]] = ("instrument", "time", "size", "conditions", "tape", "venue", "trade_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def _correct(fields: dict[str, Any], instruments: Instruments) -> Change:
             corrected,
             "or send a cancel",
         )
-    merged = {name: fields[name] for name in _ORIGINAL if name in fields}
+    merged: dict[str, Any] = {name: fields[name] for name in _ORIGINAL if name in fields}
     merged |= {name: value for name, value in corrected.items() if value is not None and name != "instrument"}
     return Change(KIND_CORRECT, trade.instrument, trade.time_ns, trade, tick_of(merged, instruments), detail={})
 
