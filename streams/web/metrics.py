@@ -147,6 +147,9 @@ class Metrics:
         self._snapshots_refused = self._counter(
             "snapshots_refused", "Snapshots that were not believed at a start, by reason.", "reason"
         )
+        self._waiting = self._gauge(
+            "waiting", "Partitions, and the worker itself, that wait for the brokers; /health/ready says for what."
+        )
         self._snapshot_age = self._gauge(
             "snapshot_age_seconds", "Time since a partition's last snapshot was committed.", "partition"
         )
@@ -210,6 +213,10 @@ class Metrics:
     def partition_restored(self, seconds: float) -> None:
         """Note the time that reading and building a partition's state took, replay not included."""
         self._restore_seconds.observe(seconds)
+
+    def waiting_counted(self, count: int) -> None:
+        """Note how many partitions, or the worker itself, wait for the brokers."""
+        self._waiting.set(count)
 
     def snapshot_taken(self, seconds: float) -> None:
         """Note how long nothing was read because of a snapshot."""
