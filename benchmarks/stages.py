@@ -147,7 +147,7 @@ def _feed(engine: Engine, decoder: TickDecoder, data: bytes, stages: Stages) -> 
     times.append(time.process_time())
     decoded = decoder.decode(frames)
     times.append(time.process_time())
-    folded = engine.fold(decoded.records, decoded.bars, decoded.buffer)
+    folded = engine.fold(decoded.records, decoded.bars, decoded.buffer, decoded.details)
     times.append(time.process_time())
     for signal in signals_of(folded, engine):
         encode(signal, source="/fiftytwo/benchmark")
