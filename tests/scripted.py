@@ -11,7 +11,7 @@ from tests.oracle import Oracle, Rules, Session
 from tests.property.engine_run import fold, json_documents
 from tests.property.streams_markets import Log, exchange
 
-ZONES = {"XNYS": ZoneInfo("America/New_York"), "XHKG": ZoneInfo("Asia/Hong_Kong")}
+ZONES = {"XNYS": ZoneInfo("America/New_York"), "XNAS": ZoneInfo("America/New_York"), "XHKG": ZoneInfo("Asia/Hong_Kong")}
 
 
 class Script:
@@ -60,10 +60,29 @@ class Script:
         prices = {"open": close, "high": high, "low": low, "close": close}
         self.records.append({"type": "bar", "instrument": self.instrument, "session_date": day, **prices})
 
-    def tick(self, time: str, price: str, *conditions: str, **fields: str) -> None:
+    def tick(self, time: str, price: str, *conditions: str, **fields: Any) -> None:
         """Add a trade at a local time of the day, or at a full time."""
         tick = {"instrument": self.instrument, "time": self.time(time), "price": price, "size": "100", **fields}
         self.records.append({**tick, "conditions": list(conditions)} if conditions else tick)
+
+    def cancel(self, time: str, price: str, *conditions: str, **fields: Any) -> None:
+        """Take back the trade that `tick` added with the same arguments."""
+        self.tick(time, price, *conditions, **fields)
+        self.records[-1]["type"] = "cancel"
+
+    def correct(self, time: str, price: str, corrected: Mapping[str, Any], **fields: Any) -> None:
+        """Replace a trade by what it should have been."""
+        self.tick(time, price, **fields)
+        self.records[-1] |= {"type": "correct", "corrected": {"size": "100", **corrected}}
+
+    def action(self, ex_date: str, new: int, old: int, *, action_id: str = "a1", **fields: Any) -> None:
+        """Add a split of so many new shares for so many old, or another action."""
+        record = {"type": "action", "instrument": self.instrument, "action_id": action_id, "action": "split"}
+        self.records.append({**record, "ex_date": ex_date, "numerator": new, "denominator": old, **fields})
+
+    def say(self, kind: str, **fields: Any) -> None:
+        """Add any other record about the instrument."""
+        self.records.append({"type": kind, "instrument": self.instrument, **fields})
 
     def clock(self, time: str) -> None:
         """Let time pass."""

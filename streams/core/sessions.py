@@ -10,7 +10,8 @@ from datetime import date, timedelta
 import numpy as np
 
 from streams.core.compiled import njit
-from streams.core.layout import MARKET, RING_BARS, SESSION
+from streams.core.eligibility import LISTING_LETTERS, venue_number
+from streams.core.layout import MARKET, RING_BARS, SESSION, WINDOWS_MAX
 
 _EPOCH = date(1970, 1, 1)
 _LOOKBACK = re.compile(r"([1-9]\d{0,3})([dsy])")
@@ -72,8 +73,25 @@ class Markets:
         self.session = np.concatenate([_session_array(entry, lookback) for entry in sessions])
         first = 0
         for index, entry in enumerate(sessions):
-            self.market[index] = (first, len(entry.dates))
+            letter = LISTING_LETTERS.get(entry.mic)
+            self.market[index] = (first, len(entry.dates), venue_number(entry.mic), venue_number(letter))
             first += len(entry.dates)
+
+    def with_windows(self, lookbacks: Sequence[str]) -> np.ndarray:
+        """Return a copy of all sessions with the windows of more look-backs worked out.
+
+        Raises:
+            ValueError: A look-back is malformed or longer than the ring of bars holds, or there are too many.
+        """
+        if len(lookbacks) > WINDOWS_MAX - 1:
+            raise ValueError(f"expected at most {WINDOWS_MAX - 1} look-backs of your own, found {len(lookbacks)}")
+        sessions = self.session.copy()
+        sessions["windows_first"] = sessions["window_first"][:, None]
+        for mic, (first, count, *_) in zip(self.mics, self.market.tolist(), strict=True):
+            part = sessions[first : first + count]
+            for window, lookback in enumerate(lookbacks, 1):
+                part["windows_first"][:, window] = _checked_window(mic, part["date"], lookback)
+        return sessions
 
     def index(self, mic: str) -> int:
         """Return a market's index.
@@ -88,8 +106,8 @@ class Markets:
 
     def sessions_of(self, mic: str) -> np.ndarray:
         """Return a view of a market's sessions, dtype `SESSION`, in date order."""
-        first, count = self.market[self.index(mic)]
-        return self.session[first : first + count]
+        market = self.market[self.index(mic)]
+        return self.session[market["first"] : market["first"] + market["count"]]
 
     def session_at(self, mic: str, time_ns: int) -> np.void | None:
         """Return the latest session that has opened at `time_ns`, or None before the first."""
@@ -123,13 +141,8 @@ def _session_array(sessions: Sessions, lookback: str) -> np.ndarray:
     array["extended_open_ns"] = _or(sessions.extended_opens_ns, sessions.opens_ns)
     array["extended_close_ns"] = _or(sessions.extended_closes_ns, sessions.closes_ns)
     array["trade_date_end_ns"] = _or(sessions.trade_date_ends_ns, array["extended_close_ns"])
-    array["window_first"] = _window_first(sessions.dates, lookback)
-    longest = int(np.max(np.arange(len(array)) - array["window_first"]))
-    if longest > RING_BARS - 1:
-        raise ValueError(
-            f"lookback: expected a window of at most {RING_BARS - 1} sessions, "
-            f"found {longest} with {lookback!r} on {sessions.mic}"
-        )
+    array["window_first"] = _checked_window(sessions.mic, sessions.dates, lookback)
+    array["windows_first"] = array["window_first"][:, None]
     months = sessions.dates.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
     array["month_base"] = np.searchsorted(months, months) - 1
     array["year_base"] = np.searchsorted(months // 12, months // 12) - 1
@@ -138,6 +151,17 @@ def _session_array(sessions: Sessions, lookback: str) -> np.ndarray:
 
 def _or(column: np.ndarray | None, default: np.ndarray) -> np.ndarray:
     return default if column is None else column
+
+
+def _checked_window(mic: str, dates: np.ndarray, lookback: str) -> np.ndarray:
+    first = _window_first(dates, lookback)
+    longest = int(np.max(np.arange(len(dates)) - first))
+    if longest > RING_BARS - 1:
+        raise ValueError(
+            f"lookback: expected a window of at most {RING_BARS - 1} sessions, "
+            f"found {longest} with {lookback!r} on {mic}"
+        )
+    return first
 
 
 def _window_first(dates: np.ndarray, lookback: str) -> np.ndarray:

@@ -14,6 +14,8 @@ import numpy as np
 from streams.core.engine import Engine, Folded
 from streams.core.layout import (
     CLOSE_NAMES,
+    FAMILY_CLOSE_HIGH,
+    FAMILY_HELD_PRINT,
     FAMILY_MTD,
     FAMILY_NAMES,
     FAMILY_PROXIMITY_LOW,
@@ -21,12 +23,18 @@ from streams.core.layout import (
     FAMILY_ROC_20,
     FAMILY_ROC_60,
     FAMILY_SESSION_RETURN,
+    FAMILY_SUSPECTED_SPLIT,
     FAMILY_YTD,
+    FIRST_LOOKBACK,
     FIRST_MEASURE,
+    HALT_NAMES,
+    MEASURE_COUNT,
+    REASON_NAMES,
     SIDE_NAMES,
     TRANSITION_EXPIRED,
     TRANSITION_NAMES,
     TRIGGER_NAMES,
+    VERDICT_NAMES,
     WINDOW_NAMES,
 )
 from streams.core.rows import OUT
@@ -37,6 +45,7 @@ NAMESPACE: Final = UUID("14cf0421-c16e-56e4-953d-02cda238d903")
 RATIO_DIGITS: Final = 6
 _RATIO_ONE: Final[int] = 10**RATIO_DIGITS
 BASIS: Final = "intraday"
+BASIS_CLOSE: Final = "close"
 SCOPE: Final = "regular"
 _NAMESPACE_BYTES: Final = NAMESPACE.bytes
 # A UUID's variant takes the two high bits of a hexadecimal digit: they become 10.
@@ -80,6 +89,9 @@ class Level:
     sessions_expected: int
     window_status: str
     age_sessions: int
+    source_price: int
+    adjustment: tuple[int, int]
+    extreme_unknown: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +105,26 @@ class Breakout:
     streak: int
     failed: bool
     recovered: bool
+    reason: str | None
+    verdict: str | None
+    degraded: bool
     close_source: str | None
     distance: float | None
     distance_atr: float | None
     nearness: float | None
     returns: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """What only a suspected split has: the close before, the ratio it looks like, and what was withheld meanwhile."""
+
+    last_close: int
+    last_close_date: int
+    new_units: int
+    old_units: int
+    withheld: int
+    lost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +146,23 @@ class Signal:
         signal_id: Name of the signal, the same for all its transitions.
         event_id: Name of this transition.
         revision: Number of this transition among those of its signal, from 1.
-        transition: `triggered`, `new_extreme`, `failed`, `confirmed`, `unconfirmed`; `entered`, `exited`, `expired`.
-        family: `high_52w`, `low_52w`, a proximity family or a momentum measure.
+        transition: `triggered`, `new_extreme`, `failed`, `confirmed`, `unconfirmed`, `amended`, `retracted`;
+            `entered`, `exited`, `expired`; `suspect`, `released`, `discarded`; `held`, `believed`, `rejected`.
+        family: A breakout, proximity or momentum family, `suspected_split` or `held_print`.
         side: `up` or `down`.
         ordinal: Number of the signal among those of its instrument, family, side and session, from 1.
         instrument: Instrument id, `MIC:SYMBOL`.
         session_date: Session of the trigger or entry, days since 1970.
         event_ns: When it happened, nanoseconds since 1970, by the log's own times.
         price: Price of the transition in units of 1e-8, None where it has none.
-        trigger: The trade that triggered or entered.
-        breakout: Present for `high_52w` and `low_52w`.
-        measure: Present for the others.
+        trigger: The trade that triggered or entered, that was held, or that made a split suspected.
+        breakout: Present for breakouts of a level.
+        measure: Present for measures and proximity.
+        suspicion: Present for `suspected_split`.
+        basis: `intraday`, or `close` where only closes count.
+        symbol: The symbol to show, the id's own unless a change of symbol took effect.
+        held: Whether it was withheld under suspicion of a split and released since.
+        halt: Status of trading when it was said: `none`, `halted`, `paused_luld` or `limit_state`.
         rules: Version of the rules.
         calendar: Version of the calendar.
         record: Index, in the folded batch, of the record that caused it.
@@ -149,6 +182,11 @@ class Signal:
     trigger: Trade
     breakout: Breakout | None
     measure: Measure | None
+    suspicion: Suspicion | None
+    basis: str
+    symbol: str
+    held: bool
+    halt: str
     rules: str
     calendar: str
     record: int
@@ -172,9 +210,9 @@ def ratio(numerator: int, denominator: int) -> float | None:
 
 
 @lru_cache(maxsize=65_536)
-def signal_id(instrument: str, family: str, side: str, session_date: str, ordinal: int) -> str:
+def signal_id(instrument: str, family: str, side: str, session_date: str, ordinal: int, basis: str = BASIS) -> str:
     """Return the name of a signal: the same for the same market event, wherever and whenever it is computed."""
-    return content_id(f"{instrument}|{family}|{side}|{BASIS}|{SCOPE}|{session_date}|{ordinal}")
+    return content_id(f"{instrument}|{family}|{side}|{basis}|{SCOPE}|{session_date}|{ordinal}")
 
 
 def event_id(signal: str, transition: str, revision: int) -> str:
@@ -206,15 +244,19 @@ def _plain(outputs: np.ndarray) -> Iterator[dict[str, Any]]:
 
 
 def _signal(output: dict[str, Any], engine: Engine) -> Signal:
-    family = FAMILY_NAMES[output["family"]]
+    number: int = output["family"]
+    family = FAMILY_NAMES[number] if number < FIRST_LOOKBACK else engine.rules.family_name(number)
     side = SIDE_NAMES[output["side"]]
     transition = TRANSITION_NAMES[output["transition"]]
     instrument = engine.instruments.id(output["row"])
     session_date: int = output["session_date"]
     ordinal: int = output["ordinal"]
     revision: int = output["revision"]
-    name = signal_id(instrument, family, side, format_date(session_date), ordinal)
-    is_measure = output["family"] >= FIRST_MEASURE
+    basis = BASIS_CLOSE if FAMILY_CLOSE_HIGH <= number < FIRST_LOOKBACK else BASIS
+    name = signal_id(instrument, family, side, format_date(session_date), ordinal, basis)
+    is_measure = FIRST_MEASURE <= number < FIRST_MEASURE + MEASURE_COUNT
+    is_breakout = not is_measure and number != FAMILY_SUSPECTED_SPLIT and number != FAMILY_HELD_PRINT
+    symbol = output["symbol"].decode("ascii") or instrument.partition(":")[2]
     return Signal(
         signal_id=name,
         event_id=event_id(name, transition, revision),
@@ -228,8 +270,13 @@ def _signal(output: dict[str, Any], engine: Engine) -> Signal:
         event_ns=output["event_ns"],
         price=output["price"] or None,
         trigger=_trade(output),
-        breakout=None if is_measure else _breakout(output, engine),
+        breakout=_breakout(output, engine) if is_breakout else None,
         measure=_measure(output, engine) if is_measure else None,
+        suspicion=_suspicion(output) if number == FAMILY_SUSPECTED_SPLIT else None,
+        basis=basis,
+        symbol=symbol,
+        held=bool(output["held"]),
+        halt=HALT_NAMES[output["halt"]],
         rules=RULES_VERSION,
         calendar=engine.markets.version,
         record=output["record"],
@@ -256,24 +303,41 @@ def _breakout(output: dict[str, Any], engine: Engine) -> Breakout:
             price=level,
             session_date=output["level_date"],
             base_price=output["base_level"],
-            lookback=engine.rules.lookback,
+            lookback=engine.rules.family_lookback(output["family"]),
             window_start=output["window_start"],
             window_end=output["window_end"],
             sessions=output["sessions"],
             sessions_expected=output["sessions_expected"],
             window_status=WINDOW_NAMES[output["window_status"]],
             age_sessions=output["level_age"],
+            source_price=output["level_raw"],
+            adjustment=(output["level_numerator"], output["level_denominator"]),
+            extreme_unknown=bool(output["level_unknown"]),
         ),
         gap=bool(output["gap"]),
         fresh=bool(output["fresh"]),
         streak=output["streak"],
         failed=bool(output["failed"]),
         recovered=bool(output["recovered"]),
+        reason=REASON_NAMES[output["reason"]],
+        verdict=VERDICT_NAMES[output["verdict"]],
+        degraded=bool(output["degraded"]),
         close_source=CLOSE_NAMES[output["close_source"]],
         distance=ratio(price - level, level) if price else None,
         distance_atr=round((price - level) / atr, RATIO_DIGITS) if price and atr else None,
         nearness=ratio(price, level) if price else None,
         returns=returns,
+    )
+
+
+def _suspicion(output: dict[str, Any]) -> Suspicion:
+    return Suspicion(
+        last_close=output["level"],
+        last_close_date=output["level_date"],
+        new_units=output["level_numerator"],
+        old_units=output["level_denominator"],
+        withheld=output["sessions"],
+        lost=output["sessions_expected"],
     )
 
 

@@ -112,7 +112,7 @@ class Folding:
         frames = frame_values(values, first_offset=first_offset)
         frames.frames["append_ns"] = np.array(appended_ms, np.int64) * _MS
         decoded = self._decoder.decode(frames)
-        self._engine.fold(decoded.records, decoded.bars, decoded.buffer)
+        self._engine.fold(decoded.records, decoded.bars, decoded.buffer, decoded.details)
         refused = {rejected.index for rejected in decoded.rejected}
         for index, value in enumerate(values):
             if value is not None and _ACTION in value and index not in refused:

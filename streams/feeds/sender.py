@@ -98,6 +98,9 @@ class Sender:
             for topic in (self.topics.ticks, self.topics.news):
                 for partition in range(self._partitions[topic]):
                     await self._append(topic, partition, None, step.value)
+        elif step.kind == "session":
+            for partition in range(self._partitions[self.topics.ticks]):
+                await self._append(self.topics.ticks, partition, None, step.value)
         else:
             topic = self.topics.articles if step.kind == "article" else self.topics.ticks
             await self._append(topic, _place(step.key, self._partitions[topic]), step.key.encode(), step.value)

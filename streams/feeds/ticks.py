@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from streams.core.instruments import Instruments
-from streams.core.layout import KIND_BAR, KIND_CLOCK, KIND_TICK
+from streams.core.layout import KIND_ACTION, KIND_BAR, KIND_CLOCK, KIND_SESSION, KIND_TICK
 from streams.feeds.history import Refused
 from streams.feeds.steps import Kind, Step
 from streams.wire.batches import FRAME, Frames
@@ -23,7 +23,13 @@ NEWLINE: Final = 0x0A
 RETURN: Final = 0x0D
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
-_KINDS: Final[dict[int, Kind]] = {KIND_TICK: "tick", KIND_BAR: "bar", KIND_CLOCK: "clock"}
+# Whatever is not among these speaks of trades of one instrument and goes where its ticks go.
+_KINDS: Final[dict[int, Kind]] = {
+    KIND_BAR: "bar",
+    KIND_ACTION: "action",
+    KIND_CLOCK: "clock",
+    KIND_SESSION: "session",
+}
 
 
 class _Labels(msgspec.Struct):
@@ -86,11 +92,11 @@ class TickLines:
             if index in refused:
                 found.append(Refused(f"{name}:{self._lines + index + 1}", refused[index]))
             elif length >= 0:
-                key = "" if kind == KIND_CLOCK else self._instruments.id(row)
+                key = self._instruments.id(row) if row >= 0 else ""
                 value = data[start : start + length]
                 if self._binary and kind == KIND_TICK:
                     value = as_binary(value, decoded.records[index])
-                found.append(Step(_KINDS[kind], 0, key, value))
+                found.append(Step(_KINDS.get(kind, "tick"), 0, key, value))
         return found
 
 

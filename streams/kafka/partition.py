@@ -196,7 +196,7 @@ class PartitionRuntime:
         """Fold records of the tick log."""
         topic = self._settings.topics.ticks
         decoded = self._decoder.decode(frames)
-        folded = self.engine.fold(decoded.records, decoded.bars, decoded.buffer)
+        folded = self.engine.fold(decoded.records, decoded.bars, decoded.buffer, decoded.details)
         effects = Effects(records=len(frames), nulls=decoded.nulls, append_ns=frames.append_ns)
         effects.misrouted = self._misrouted()
         letters = self._settings.letters[topic]

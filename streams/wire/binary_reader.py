@@ -13,7 +13,7 @@ import numpy.typing as npt
 from streams.core.compiled import inlined, njit
 from streams.core.eligibility import PROFILE_CTA, PROFILE_UTP
 from streams.core.instruments import ID_BYTES, find_row
-from streams.core.layout import CONDITION_COUNT, TRADE_ID_BYTES
+from streams.core.layout import CONDITION_COUNT, TRADE_ID_BYTES, VENUE_CHARACTERS, VENUE_MASK
 from streams.core.units import PRICE_MAX, SIZE_MAX, TIME_MAX_NS
 from streams.core.words import Bytes, first_bytes, word_at
 from streams.wire.binary_ticks import (
@@ -41,6 +41,7 @@ from streams.wire.tick_memory import (
     TIME,
     TRADE_ID_LENGTH,
     TRADE_ID_START,
+    VENUE_NUMBER,
     clear,
 )
 from streams.wire.tick_values import INTEGER_TIME_MIN_NS
@@ -110,6 +111,8 @@ def _read_binary_labels(buffer: Bytes, at: int, length: int, memory: Integers) -
         memory[PROFILE] = PROFILE_UTP if tape == 0x43 else PROFILE_CTA
     if _character_count(buffer, at + LENGTH_SHORT + 2, np.int64(VENUE_BYTES)) < 0:
         return False
+    venue = at + LENGTH_SHORT + 2
+    memory[VENUE_NUMBER] = word_at(buffer, venue, venue + VENUE_CHARACTERS) & VENUE_MASK
     id_length = int(buffer[at + LENGTH_SHORT])
     if id_length == 0:
         return True

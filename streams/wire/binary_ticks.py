@@ -157,6 +157,7 @@ def decode_tick(value: bytes, key: bytes | None, instruments: Instruments) -> Ti
         tuple(conditions),
         chr(tick["tape"]) if tick["tape"] else None,
         _trade_id(value, int(tick["trade_id_length"])),
+        venue or None,
     )
 
 

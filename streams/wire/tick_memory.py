@@ -30,7 +30,8 @@ PROFILE: Final = DATE_WORDS + 8  # by tape, -1 without one
 TRADE_ID_START: Final = DATE_WORDS + 9
 TRADE_ID_LENGTH: Final = DATE_WORDS + 10
 CODE_COUNT: Final = DATE_WORDS + 11
-CODES: Final = DATE_WORDS + 12
+VENUE_NUMBER: Final = DATE_WORDS + 12  # 0 without one
+CODES: Final = DATE_WORDS + 13
 VALUES_END: Final = CODES + CONDITION_COUNT
 
 
@@ -39,5 +40,6 @@ def clear(memory: Integers) -> None:
     """Leave what an optional field has when it is absent."""
     memory[CODE_COUNT] = 0
     memory[PROFILE] = -1
+    memory[VENUE_NUMBER] = 0
     memory[TRADE_ID_START] = 0
     memory[TRADE_ID_LENGTH] = 0

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from streams.core.compiled import inlined, njit
 from streams.core.eligibility import CODE_UNKNOWN, PROFILE_CTA, PROFILE_UTP, combine
-from streams.core.layout import CONDITION_COUNT, KIND_TICK, TRADE_ID_BYTES
+from streams.core.layout import CONDITION_COUNT, KIND_TICK, TRADE_ID_BYTES, VENUE_CHARACTERS, VENUE_MASK
 from streams.core.units import PRICE_MAX, SIZE_MAX
 from streams.core.words import Bytes, pointer_to, word_at, words_of
 from streams.wire.binary_reader import read_binary
@@ -51,6 +51,7 @@ from streams.wire.tick_memory import (
     TRADE_ID_START,
     UNKNOWN_CODES,
     VALUES_END,
+    VENUE_NUMBER,
     clear,
 )
 
@@ -97,7 +98,7 @@ def read_ticks(
     keys_array: Integers,
     profiles: npt.NDArray[np.int8],
     markets: npt.NDArray[np.int16],
-    table_array: npt.NDArray[np.int8],
+    table_array: npt.NDArray[np.int16],
     memory_array: Integers,
 ) -> int:
     """Read the records from `start` on; return the index of the first whose instrument has no row, or their number.
@@ -165,9 +166,10 @@ def _write(record: Any, frame: Any, eligible: int, memory: Integers) -> None:
     record["append_ns"] = frame["append_ns"]
     record["offset"] = frame["offset"]
     record["trade_id_start"] = int(memory[TRADE_ID_START])
-    record["extra"] = 0
+    record["extra"] = int(memory[VENUE_NUMBER])
     for position in range(CONDITION_COUNT):
         record["conditions"][position] = memory[CODES + position] if position < count else 0
+    for position in range(3):
         record["spare"][position] = 0
 
 
@@ -328,6 +330,8 @@ def _read_label(buffer: Bytes, at: int, end: int, kind: int, memory: Integers) -
         if length != 1 or tape < 0x41 or tape > 0x43:
             return -1
         memory[PROFILE] = PROFILE_UTP if tape == 0x43 else PROFILE_CTA
+    elif kind == _VENUE:
+        memory[VENUE_NUMBER] = word_at(buffer, at, at + min(length, VENUE_CHARACTERS)) & VENUE_MASK
     elif kind == _TRADE_ID:
         if length > TRADE_ID_BYTES:
             return -1

@@ -14,12 +14,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from streams.core.eligibility import CODE_UNKNOWN, combined, condition_table, profile_of
+from streams.core.eligibility import CODE_UNKNOWN, combined, condition_table, profile_of, venue_number
 from streams.core.instruments import Instruments
 from streams.core.layout import (
     BAR,
+    DETAIL,
     KIND_BAR,
     KIND_CLOCK,
+    KIND_SESSION,
     KIND_SKIP,
     KIND_TICK,
     RECORD,
@@ -28,7 +30,10 @@ from streams.core.layout import (
     REJECT_NAMES,
     REJECT_NOT_A_SESSION,
     REJECT_SESSION_NOT_CLOSED,
+    REJECT_TOO_MANY_ACTIONS,
+    SYMBOL_BYTES,
 )
+from streams.core.rows import ACTIONS_MAX
 from streams.core.units import format_date, format_time
 from streams.core.words import Bytes
 from streams.wire.bar_reader import PlainBars, plain_bars
@@ -37,10 +42,12 @@ from streams.wire.binary_ticks import BINARY, decode_tick
 from streams.wire.plain_values import new_memory
 from streams.wire.tick_memory import STATUS_NULL, STATUS_OTHER, STATUS_PLAIN, UNKNOWN_CODES
 from streams.wire.tick_reader import MEMORY_WORDS, read_ticks
-from streams.wire.tick_values import Bar, Clock, RefusedValue, Tick, decode_value
+from streams.wire.tick_records import Change, decode_value
+from streams.wire.tick_values import Bar, Clock, RefusedValue, Tick
 
 STATE: Final = "state"  # the stage of refusals that depend on what the partition has seen
-_SKIPPED: Final = np.array((KIND_SKIP, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, (0,) * 4, (0,) * 4), RECORD)
+_NO_DETAILS: Final = np.zeros(0, DETAIL)
+_SKIPPED: Final = np.array((KIND_SKIP, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, (0,) * 4, 0, (0,) * 3), RECORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,7 @@ class Decoded:
         frames: Where each record lies, as it was given.
         records: One RECORD per frame, KIND_SKIP where the value is null or refused.
         bars: The BARs that bar records point at.
+        details: The DETAILs that corrections, actions and the like point at.
         buffer: What trade ids point into, read-only.
         rejected: The refused records in offset order.
         nulls: How many values were null.
@@ -80,6 +88,7 @@ class Decoded:
     frames: Frames
     records: npt.NDArray[Any]
     bars: npt.NDArray[Any]
+    details: npt.NDArray[Any]
     buffer: Bytes
     rejected: list[Rejected]
     nulls: int
@@ -93,6 +102,7 @@ class _Columns:
     frames: Frames
     records: npt.NDArray[Any]
     bars: list[Bar] = field(default_factory=list)
+    details: list[np.ndarray] = field(default_factory=list)
     bar_indices: list[int] = field(default_factory=list)
     plain_bars: list[PlainBars] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
@@ -138,6 +148,7 @@ class TickDecoder:
             frames,
             columns.records,
             self._write_bars(columns),
+            np.concatenate(columns.details) if columns.details else _NO_DETAILS,
             buffer,
             columns.rejected,
             len(nulls),
@@ -187,7 +198,7 @@ class TickDecoder:
         self._write_skip(columns, index)
         try:
             if value[:1] == BINARY:
-                decoded: Tick | Bar | Clock = decode_tick(value, columns.frames.key(index), self._instruments)
+                decoded: Tick | Bar | Clock | Change = decode_tick(value, columns.frames.key(index), self._instruments)
             else:
                 decoded = decode_value(value, self._instruments)
         except RefusedValue as refused:
@@ -202,10 +213,33 @@ class TickDecoder:
             record["row"] = self._instruments.row(decoded.instrument)
             columns.bars.append(decoded)
             columns.bar_indices.append(index)
-        else:
+        elif isinstance(decoded, Clock):
             record["kind"] = KIND_CLOCK
             record["time_ns"] = decoded.time_ns
             record["mode"] = decoded.mode
+        else:
+            self._write_change(columns, index, decoded)
+
+    def _write_change(self, columns: _Columns, index: int, change: Change) -> None:
+        record = columns.records[index]
+        if change.trade is not None:
+            self._write_tick(columns, index, change.trade)
+        if change.instrument is not None:
+            record["row"] = self._instruments.row(change.instrument)
+        record["kind"] = change.kind
+        record["time_ns"] = change.time_ns
+        record["mode"] = change.code
+        if change.detail is None:
+            return
+        detail = np.zeros(1, DETAIL)
+        for name, value in change.detail.items():
+            detail[name] = np.frombuffer(value.ljust(SYMBOL_BYTES, b"\0"), np.uint8) if name == "symbol" else value
+        if change.corrected is not None:
+            detail["market"] = record["extra"]
+            self._write_trade(columns, index, detail[0], change.corrected)
+            detail["venue"] = venue_number(change.corrected.venue)
+        record["extra"] = len(columns.details)
+        columns.details.append(detail)
 
     # All bars in the order of their records, which then point at them.
     def _write_bars(self, columns: _Columns) -> npt.NDArray[Any]:
@@ -236,19 +270,24 @@ class TickDecoder:
 
     def _write_tick(self, columns: _Columns, index: int, tick: Tick) -> None:
         record = columns.records[index]
+        self._write_trade(columns, index, record, tick)
+        record["kind"] = KIND_TICK
+        record["row"] = self._instruments.row(tick.instrument)
+        record["extra"] = venue_number(tick.venue)
+
+    # What a record and a detail have in common.
+    def _write_trade(self, columns: _Columns, index: int, entry: Any, tick: Tick) -> None:
         codes = np.array([ord(code) for code in tick.conditions], np.int64)
         profile = profile_of(tick.instrument[:4], tick.tape)
         eligible = int(combined(self._table, profile, codes))
         columns.unknown_conditions += 1 if eligible & CODE_UNKNOWN else 0
-        record["kind"] = KIND_TICK
-        record["eligible"] = eligible & ~CODE_UNKNOWN
-        record["row"] = self._instruments.row(tick.instrument)
-        record["time_ns"] = tick.time_ns
-        record["price"] = tick.price
-        record["size"] = tick.size
-        record["conditions"][: len(codes)] = codes
-        record["trade_id_length"] = len(tick.trade_id)
-        record["trade_id_start"] = _trade_id_start(columns, index, tick.trade_id)
+        entry["eligible"] = eligible & ~CODE_UNKNOWN
+        entry["time_ns"] = tick.time_ns
+        entry["price"] = tick.price
+        entry["size"] = tick.size
+        entry["conditions"][: len(codes)] = codes
+        entry["trade_id_length"] = len(tick.trade_id)
+        entry["trade_id_start"] = _trade_id_start(columns, index, tick.trade_id)
 
 
 def rejected_by_state(decoded: Decoded, rejects: npt.NDArray[Any]) -> list[Rejected]:
@@ -257,7 +296,11 @@ def rejected_by_state(decoded: Decoded, rejects: npt.NDArray[Any]) -> list[Rejec
     for reject in rejects:
         index = int(reject["record"])
         record = decoded.records[index]
-        date = int(decoded.bars[int(record["extra"])]["date"]) if record["kind"] == KIND_BAR else 0
+        date = 0
+        if record["kind"] == KIND_BAR:
+            date = int(decoded.bars[int(record["extra"])]["date"])
+        elif record["kind"] == KIND_SESSION:
+            date = int(decoded.details[int(record["extra"])]["date"])
         message = reason_message(
             int(reject["reason"]),
             time_ns=int(record["time_ns"]),
@@ -297,6 +340,11 @@ def reason_message(reason: int, *, time_ns: int = 0, reference_ns: int = 0, date
         return (
             "mode: expected clocks of the one mode that the partition has seen, found the other; "
             "use another --prefix for a replay"
+        )
+    if reason == REJECT_TOO_MANY_ACTIONS:
+        return (
+            f"ex_date: expected at most {ACTIONS_MAX} actions of an instrument, found one more with an earlier ex-date "
+            "than all of them; withdraw those that never took place"
         )
     raise ValueError(f"expected a reason from 0 to {len(REJECT_NAMES) - 1}, found {reason}")
 

@@ -146,6 +146,9 @@ class Breakout:
                 "streak": signal.streak,
                 "failed": signal.failed,
                 "recovered": signal.recovered,
+                "reason": None,
+                "verdict": transition if transition in ("confirmed", "unconfirmed") else None,
+                "degraded": False,
                 "close_source": signal.close_source,
                 "metrics": self._metrics(signal, context, price),
             }
@@ -164,7 +167,10 @@ class Breakout:
             "sessions_expected": len(sessions),
             "window_status": context.window.status,
             "includes_today": False,
-            "adjustment": "none",
+            "adjustment": "splits",
+            "adjustment_factor": "1/1",
+            "source_price": price_text(signal.level.price),
+            "extreme_unknown": False,
         }
 
     def _metrics(self, signal: Signal, context: Context, price: Fraction | None) -> Document:
@@ -185,5 +191,13 @@ def _trigger_fields(tick: Tick) -> Document:
         "price": price_text(tick.price),
         "trade_id": tick.trade_id,
         "conditions": list(tick.conditions),
-        "kind": "continuous" if tick.last else "late_or_derived",
+        "kind": _kind(tick),
     }
+
+
+def _kind(tick: Tick) -> str:
+    if not tick.last:
+        return "late_or_derived"
+    if "5" in tick.conditions:
+        return "reopen_gap"
+    return "opening" if "O" in tick.conditions else "continuous"

@@ -50,6 +50,8 @@ class Book:
             "ordinal": ordinal,
             "instrument": {"id": self.instrument, "mic": mic, "symbol": symbol},
             "session_date": day.isoformat(),
+            "held": False,
+            "status": {"halt": "none", "provisional": False},
         }
 
 

@@ -19,7 +19,8 @@ from streams.feeds.bar_files import AskedWrongly, Note, Reading, bars_of, check_
 from streams.feeds.history import HistoryError, Refused
 from streams.feeds.steps import Step
 from streams.feeds.tables import Source
-from streams.wire.tick_values import Bar, decode_value
+from streams.wire.tick_records import decode_value
+from streams.wire.tick_values import Bar
 
 HEADER = "date,open,high,low,close,volume"
 VENDOR = "Date,Open,High,Low,Close,Adj Close,Volume"

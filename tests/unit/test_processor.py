@@ -11,7 +11,8 @@ import pytest
 from streams.calendars import load_markets
 from streams.core.instruments import Instruments
 from streams.core.processor import Processor
-from streams.wire.tick_values import RefusedValue, decode_value
+from streams.wire.tick_records import decode_value
+from streams.wire.tick_values import RefusedValue
 
 MARKETS = load_markets(["XNYS"])
 TICK: dict[str, Any] = {"instrument": "XNYS:BABA", "time": "2025-09-29T13:30:00Z", "price": "174.43", "size": "1"}
