@@ -8,21 +8,19 @@ back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import orjson
 
 from streams.config import Config, ConfigError, Kafka
 from streams.core.engine import Engine
 from streams.core.instruments import UnknownMarket
-from streams.core.layout import BAR_TRADED
+from streams.core.layout import ACTION_NAMES, BAR_TRADED
 from streams.core.sessions import Markets
 from streams.core.snapshot import EngineState
-from streams.core.units import parse_date
 from streams.kafka.follow import partitions_of, read_batches_of
 from streams.kafka.restore import BASE
 from streams.kafka.restorer import StateTopic
@@ -32,7 +30,6 @@ from streams.wire.snapshots import LATEST, Identity, Snapshot, SnapshotRefused, 
 from streams.wire.ticks import TickDecoder
 
 _MS: Final = 1_000_000
-_ACTION: Final = b'"action_id"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +55,18 @@ class History:
         instrument: Its id.
         bars: Raw daily bars in date order, dtype `BAR`; a session without a trade has a bar too.
         actions: By ex-date.
+        listing_date: First session of the instrument, 0 where it is not known.
     """
 
     instrument: str
     bars: np.ndarray
     actions: tuple[HeldAction, ...] = ()
+    listing_date: int = 0
 
     def own(self, session_date: int) -> np.ndarray:
-        """Return the bars before a session that are this instrument's: none from before a delisting."""
-        first = max(
-            (a.ex_date for a in self.actions if a.action == "delisting" and a.ex_date <= session_date), default=0
-        )
+        """Return the bars before a session that are this instrument's: none from before its listing or a delisting."""
+        ends = [a.ex_date for a in self.actions if a.action == "delisting" and a.ex_date <= session_date]
+        first = max([self.listing_date, *ends])
         dates = self.bars["date"]
         return self.bars[(dates >= first) & (dates < session_date)]
 
@@ -96,7 +94,6 @@ class Folding:
     state: EngineState | None = None
     _engine: Engine = field(init=False)
     _decoder: TickDecoder = field(init=False)
-    _actions: dict[str, dict[str, HeldAction]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._engine = Engine(self.markets, self.config.rules)
@@ -113,30 +110,16 @@ class Folding:
         frames.frames["append_ns"] = np.array(appended_ms, np.int64) * _MS
         decoded = self._decoder.decode(frames)
         self._engine.fold(decoded.records, decoded.bars, decoded.buffer, decoded.details)
-        refused = {rejected.index for rejected in decoded.rejected}
-        for index, value in enumerate(values):
-            if value is not None and _ACTION in value and index not in refused:
-                self._note_action(value)
 
     def histories(self) -> Iterable[History]:
         """Yield what is known of each instrument so far."""
         state = self._engine.export()
         counts = state.warm["bar_count"].tolist()
         for row, (name, count) in enumerate(zip(state.ids.tolist(), counts, strict=True)):
-            instrument = name.decode("ascii")
-            actions = sorted(self._actions.get(instrument, {}).values(), key=lambda each: each.ex_date)
-            yield History(instrument, state.rings[row, :count].copy(), tuple(actions))
-
-    def _note_action(self, value: bytes) -> None:
-        document: Mapping[str, Any] = orjson.loads(value)
-        if document.get("type") != "action":
-            return
-        held = self._actions.setdefault(document["instrument"], {})
-        if document.get("operation") == "withdraw":
-            held.pop(document["action_id"], None)
-            return
-        factor = Fraction(document.get("denominator", 1), document.get("numerator", 1))
-        held[document["action_id"]] = HeldAction(document["action"], parse_date(document["ex_date"]), factor)
+            cold = state.cold[row]
+            actions = sorted(map(_held, cold["action"][: int(cold["actions"])]), key=lambda each: each.ex_date)
+            bars = state.rings[row, :count].copy()
+            yield History(name.decode("ascii"), bars, tuple(actions), int(cold["listing_date"]))
 
 
 async def held(
@@ -189,6 +172,11 @@ async def _newest_snapshot(kafka: Kafka, names: Topics, partition: int) -> Snaps
         except SnapshotRefused:
             continue  # Damaged, or of a layout that cannot be read: the one before it, or the log.
     return None
+
+
+def _held(action: np.void) -> HeldAction:
+    factor = Fraction(int(action["denominator"]), int(action["numerator"]))
+    return HeldAction(ACTION_NAMES[int(action["code"])], int(action["ex_date"]), factor)
 
 
 def traded(bars: np.ndarray) -> np.ndarray:

@@ -83,6 +83,13 @@ def test_bars_before_a_delisting_are_another_instruments() -> None:
     assert (found.status, len(found.missing)) == ("partial", 100)
 
 
+def test_bars_before_the_listing_do_not_count() -> None:
+    """They are of whoever had the symbol before."""
+    found = coverage_of(History("XNYS:A", bars(WINDOW), (), WINDOW[100]), MARKETS, RULES, AT)
+
+    assert (found.status, len(found.missing)) == ("partial", 100)
+
+
 def test_window_is_that_of_the_session_that_runs_or_comes_next() -> None:
     """Before the close it is today's, from the close on the next session's."""
     close = int(SESSIONS[AT]["close_ns"])
@@ -128,9 +135,12 @@ def test_log_is_folded_as_a_worker_folds_it() -> None:
     )
     values = [bar % 2, bar % 3, None, b"rubbish", action % b"x", action % b"y"]
     values.append(b'{"type":"action","instrument":"XNYS:A","action_id":"y","operation":"withdraw"}')
+    values.append(b'{"type":"instrument","instrument":"XNYS:A","listing_date":"2025-09-01"}')
 
     folding.fold(values, [appended] * len(values), 0)
 
     (history,) = folding.histories()
     assert history.instrument == "XNYS:A"
     assert (history.bars["date"].tolist(), history.bars["high"].tolist()) == ([parse_date("2025-09-29")], [3 * SCALE])
+    assert history.actions == (HeldAction("split", parse_date("2025-09-30"), Fraction(1, 4)),)
+    assert history.listing_date == parse_date("2025-09-01")
