@@ -227,7 +227,7 @@ class Breaker:
 
     def _note_end(self, worker: WorkerProcess) -> None:
         if not worker.is_running and worker.exit_code is not None:
-            self.unclean.append(f"worker {worker.name} ended with {worker.exit_code}")
+            self.unclean.append(f"worker {worker.name} ended with {worker.exit_code}: {worker.last_words()}")
 
     def _pair(self) -> list[WorkerProcess]:
         return [self._cluster.workers["a"], self._cluster.workers["b"]]

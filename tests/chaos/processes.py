@@ -97,6 +97,11 @@ class WorkerProcess:
             log.seek(self._log_start)
             return f'"{event}"'.encode() in log.read()
 
+    def last_words(self) -> str:
+        """Return what it said last of why it ended, empty when it said nothing."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return next((line for line in reversed(lines) if line.startswith("fiftytwo: ")), "")[:300]
+
     def reached(self) -> str | None:
         """Return the point at which it died last, None when it died elsewhere."""
         with self.log.open("rb") as log:
