@@ -65,6 +65,25 @@ class Script:
         tick = {"instrument": self.instrument, "time": self.time(time), "price": price, "size": "100", **fields}
         self.records.append({**tick, "conditions": list(conditions)} if conditions else tick)
 
+    def cancel(self, time: str, price: str, *conditions: str, **fields: str) -> None:
+        """Take a trade back, named by what it was."""
+        self.tick(time, price, *conditions, **fields)
+        self.records[-1]["type"] = "cancel"
+
+    def correct(self, time: str, price: str, corrected: Mapping[str, Any], **fields: str) -> None:
+        """Replace a trade by what it should have been."""
+        self.tick(time, price, **fields)
+        self.records[-1] |= {"type": "correct", "corrected": {"size": "100", **corrected}}
+
+    def action(self, ex_date: str, new: int, old: int, *, action_id: str = "a1", **fields: Any) -> None:
+        """Add a split of so many new shares for so many old, or another action."""
+        record = {"type": "action", "instrument": self.instrument, "action_id": action_id, "action": "split"}
+        self.records.append({**record, "ex_date": ex_date, "numerator": new, "denominator": old, **fields})
+
+    def say(self, kind: str, **fields: Any) -> None:
+        """Add any other record about the instrument."""
+        self.records.append({"type": kind, "instrument": self.instrument, **fields})
+
     def clock(self, time: str) -> None:
         """Let time pass."""
         self.records.append({"type": "clock", "time": self.time(time), "mode": "replay"})

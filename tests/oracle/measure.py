@@ -67,6 +67,11 @@ class Measure:
             self._send("expired", open_ns, None)
             self.entry = None
 
+    def silence(self) -> None:
+        """Keep the state and say nothing of its end: its beginning was never said."""
+        if self.entry is not None:
+            self.entry.silent = True
+
     def trade(self, tick: Tick, day: date, *, first: bool) -> None:
         """Let a last-eligible trade move the machine: exits of both sides, then entries of both."""
         if not self.defined or self.base is None or (self.family == "gap" and not first):
@@ -127,5 +132,7 @@ class Measure:
                     "enter": float(enter - less),
                     "exit": None if leave is None else float(leave - less),
                 },
+                "held": False,
+                "status": self.book.status(),
             }
         )
