@@ -18,7 +18,7 @@ UNCOMPILED_TESTS = \
 	tests/unit/test_ticks.py tests/unit/test_units.py tests/unit/test_window.py \
 	tests/property/test_band.py tests/property/test_tick_decoding.py
 
-.PHONY: help demo warm test lint format benchmark clean
+.PHONY: help demo warm test lint format benchmark bench bench-quick bench-shapes bench-latency clean
 
 help:
 	@echo "make demo            show two days of Alibaba on an embedded broker; needs nothing but Python 3.11 or newer"
@@ -28,6 +28,10 @@ help:
 	@echo "make format          format the sources and sort their imports"
 	@echo "make warm            fill the cache of compiled code"
 	@echo "make benchmark       measure decoding and the fold in this process; ARGS=--kafka: one worker on Apache Kafka"
+	@echo "make bench           run Fiftytwo and its peers on one Apache Kafka (Java 17, Maven), half an hour; ARGS=--rounds=1"
+	@echo "make bench-quick     the worker and Kafka Streams exactly once on the 52-week job, under four minutes"
+	@echo "make bench-shapes    how cost grows with instruments, history, batch sizes, codecs and shapes of load"
+	@echo "make bench-latency   from the append of a tick to the receipt of its signal, at three loads"
 	@echo "make clean           remove the environments and caches of this clone"
 
 demo: warm
@@ -54,6 +58,18 @@ format: $(LINT_VENV)/.stamp
 
 benchmark: $(VENV)/.stamp-test
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+bench: warm $(VENV)/.stamp-test
+	$(BIN)/python -m benchmarks.bench $(ARGS)
+
+bench-quick: warm $(VENV)/.stamp-test
+	$(BIN)/python -m benchmarks.bench --quick $(ARGS)
+
+bench-shapes: warm $(VENV)/.stamp-test
+	$(BIN)/python -m benchmarks.shapes $(ARGS)
+
+bench-latency: warm $(VENV)/.stamp-test
+	$(BIN)/python -m benchmarks.latency $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(LINT_VENV) build dist fiftytwo.egg-info .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

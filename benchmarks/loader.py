@@ -19,7 +19,10 @@ BATCHES_IN_FLIGHT: Final = 16
 class Loader:
     """Appends records to the partitions of one topic, each batch as large as the broker takes it."""
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, partitions: int) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, topic: str, partitions: int, *, batch_records: int | None = None
+    ) -> None:
+        self._batch_records = batch_records
         self._producer = producer
         self._topic = topic
         self._builders = [producer.create_batch() for _ in range(partitions)]
@@ -49,7 +52,9 @@ class Loader:
 
     async def _append(self, partition: int, key: bytes | None, value: bytes) -> None:
         self.records += 1
-        if self._builders[partition].append(timestamp=None, key=key, value=value) is None:
+        builder = self._builders[partition]
+        is_full = self._batch_records is not None and builder.record_count() >= self._batch_records
+        if is_full or builder.append(timestamp=None, key=key, value=value) is None:
             await self._send(partition)
             self._builders[partition].append(timestamp=None, key=key, value=value)
 
@@ -71,19 +76,37 @@ async def publish(
     progress: Callable[[str], None],
     *,
     compression: str | None = None,
+    batch_records: int | None = None,
+    trades_only: bool = False,
+    observe: Callable[[bytes], None] | None = None,
 ) -> tuple[int, int]:
-    """Publish the history and the session; return how many records each of them took."""
+    """Publish the history and the session; return how many records each of them took.
+
+    Args:
+        bootstrap: Address of the broker.
+        topic: Where to.
+        partitions: How many the topic has.
+        workload: What to publish.
+        markets: Hours of the market.
+        progress: Told what is being done.
+        compression: Codec of the batches.
+        batch_records: Most records in a batch of the session; as many as fit when None.
+        trades_only: Publish neither bars nor clock records.
+        observe: Given the value of every bar and trade, in order.
+    """
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, max_batch_size=BATCH_BYTES, acks=1, compression_type=compression
     )
     await producer.start()
     try:
         loader = Loader(producer, topic, partitions)
-        progress(f"publishing {workload.bars:,} bars")
-        await _append_all(loader, bars(workload, markets))
+        if not trades_only:
+            progress(f"publishing {workload.bars:,} bars")
+            await _append_all(loader, bars(workload, markets), observe)
         history = loader.records
+        loader = Loader(producer, topic, partitions, batch_records=batch_records)
         progress(f"publishing {workload.ticks:,} ticks")
-        pending = clocks(workload, markets)
+        pending = [] if trades_only else clocks(workload, markets)
         fed = 0
         for chunk in ticks(workload, markets):
             for key, value in zip(chunk.keys, chunk.values, strict=True):
@@ -91,16 +114,21 @@ async def publish(
                     await loader.append(None, pending.pop(0)[1])
                 await loader.append(key, value)
                 fed += 1
+                if observe is not None:
+                    observe(value)
+            progress(f"published {fed:,} of {workload.ticks:,} ticks")
         for _, value in pending:
             await loader.append(None, value)
         await loader.flush()
     finally:
         await producer.stop()
-    return history, loader.records - history
+    return history, loader.records
 
 
-async def _append_all(loader: Loader, chunks: Iterable[Chunk]) -> None:
+async def _append_all(loader: Loader, chunks: Iterable[Chunk], observe: Callable[[bytes], None] | None) -> None:
     for chunk in chunks:
         for key, value in zip(chunk.keys, chunk.values, strict=True):
             await loader.append(key, value)
+            if observe is not None:
+                observe(value)
     await loader.flush()

@@ -21,13 +21,16 @@ import psutil
 
 from benchmarks.loader import publish
 from benchmarks.workload import Workload
+from streams.config import Kafka
 from streams.core.sessions import Markets
 from streams.kafka.embedded import find_free_port
 
-SAMPLE_SECONDS: Final = 0.25  # a scrape takes the worker some milliseconds
+SAMPLE_SECONDS: Final = 0.1  # a scrape takes the worker some milliseconds
+OPENING_SHARE: Final = 0.1
 STALL_SECONDS_MAX: Final = 120.0
 STOP_SECONDS_MAX: Final = 30.0
 TICKS_TOPIC: Final = "market.ticks.v1"
+COMMAND: Final = (str(Path(sys.executable).parent / "fiftytwo"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,13 @@ class Run:
     before: dict[str, float]
     after: dict[str, float]
     signals: int
+    steady_records: int
+    """Records after the first tenth of the session.
+
+    By then no partition reads its history any more, and every instrument has had its first trade.
+    """
+    steady_wall_seconds: float
+    steady_cpu_seconds: float
 
 
 def measure_worker(
@@ -66,24 +76,43 @@ def measure_worker(
     compression: str | None = None,
 ) -> Run:
     """Create the topics, fill the input, start a worker pinned to `cores`, and measure it from first to last record."""
-    port = find_free_port()
-    environment = os.environ | {
-        "FIFTYTWO_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
-        "FIFTYTWO_KAFKA_PARTITIONS": str(partitions),
-        "FIFTYTWO_MARKETS_MICS": "XNYS",
-        "FIFTYTWO_WEB_PORT": str(port),
-        "FIFTYTWO_LOG_LEVEL": "warning",
-    }
-    command = [str(Path(sys.executable).parent / "fiftytwo")]
-    subprocess.run([*command, "topics", "apply"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    environment = worker_environment(bootstrap, partitions)
+    apply_topics(environment)
     history, session = asyncio.run(
         publish(bootstrap, TICKS_TOPIC, partitions, workload, markets, progress, compression=compression)
     )
     progress("starting the worker")
-    with _worker([*command, "worker"], environment, cores) as process:
-        samples = list(_samples(process, port, history + session, progress))
-        memory = _peak_memory(process, samples)
-    return _summary(samples, history, session, memory)
+    with worker_run(environment, history, session, progress, cores=cores) as run:
+        return run
+
+
+def worker_environment(bootstrap: str, partitions: int, **settings: str) -> dict[str, str]:
+    """Return the environment of a worker: `KAFKA_PREFIX="a."` and so on are settings of its own."""
+    return {
+        "FIFTYTWO_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+        "FIFTYTWO_KAFKA_PARTITIONS": str(partitions),
+        "FIFTYTWO_MARKETS_MICS": "XNYS",
+        "FIFTYTWO_LOG_LEVEL": "warning",
+        **{f"FIFTYTWO_{name}": value for name, value in settings.items()},
+    }
+
+
+def apply_topics(environment: dict[str, str]) -> None:
+    """Create the topics of a worker that are missing."""
+    subprocess.run([*COMMAND, "topics", "apply"], env=os.environ | environment, check=True, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def worker_run(
+    environment: dict[str, str], history: int, session: int, progress: Callable[[str], None], *, cores: set[int]
+) -> Iterator[Run]:
+    """Run a worker until it has read everything; it goes on running inside the `with` block."""
+    port = find_free_port()
+    prefix = environment.get("FIFTYTWO_KAFKA_PREFIX", "")
+    whole = os.environ | environment | {"FIFTYTWO_WEB_PORT": str(port)}
+    with _worker([*COMMAND, "worker"], whole, cores) as process:
+        samples = list(_samples(process, port, prefix + TICKS_TOPIC, history + session, progress))
+        yield _summary(samples, history, _peak_memory(process, samples))
 
 
 @contextmanager
@@ -108,7 +137,9 @@ def _worker(command: list[str], environment: dict[str, str], cores: set[int]) ->
                 process.wait()
 
 
-def _samples(process: psutil.Process, port: int, expected: int, progress: Callable[[str], None]) -> Iterator[Sample]:
+def _samples(
+    process: psutil.Process, port: int, topic: str, expected: int, progress: Callable[[str], None]
+) -> Iterator[Sample]:
     moved = time.monotonic()
     last = 0.0
     while True:
@@ -117,7 +148,7 @@ def _samples(process: psutil.Process, port: int, expected: int, progress: Callab
         metrics = _scrape(port)
         if metrics is not None:
             spent = process.cpu_times()
-            records = metrics.get(f"fiftytwo_records_consumed_total/{TICKS_TOPIC}", 0.0)
+            records = metrics.get(f"fiftytwo_records_consumed_total/{topic}", 0.0)
             yield Sample(time.monotonic(), spent.user + spent.system, records, metrics)
             if records > last:
                 moved, last = time.monotonic(), records
@@ -159,11 +190,14 @@ def _peak_memory(process: psutil.Process, samples: list[Sample]) -> int:
 
 # History comes first in every partition, but one partition may be ahead of another by a fetch: the session is measured
 # from the first sample at which as many records as the history has were read.
-def _summary(samples: list[Sample], history: int, session: int, memory: int) -> Run:
+def _summary(samples: list[Sample], history: int, memory: int) -> Run:
     first = next(sample for sample in samples if sample.records >= history)
     started = next(sample for sample in samples if sample.records > 0)
     # The last sample came some time after the last record, so the one before it ends the measurement.
     last = samples[-2] if samples[-2].records > first.records else samples[-1]
+    opened = history + (samples[-1].records - history) * OPENING_SHARE
+    steady = next((sample for sample in samples if sample.records >= opened), first)
+    steady = steady if steady.records < last.records else first
     return Run(
         records=int(last.records - first.records),
         wall_seconds=last.wall - first.wall,
@@ -174,8 +208,22 @@ def _summary(samples: list[Sample], history: int, session: int, memory: int) -> 
         before=first.metrics,
         after=last.metrics,
         signals=int(_signals(samples[-1]) - _signals(first)),
+        steady_records=int(last.records - steady.records),
+        steady_wall_seconds=last.wall - steady.wall,
+        steady_cpu_seconds=last.cpu - steady.cpu,
     )
 
 
 def _signals(sample: Sample) -> float:
     return sample.metrics.get("fiftytwo_signals_total", 0.0)
+
+
+def deliveries() -> list[str]:
+    """Return what the worker can be told to promise, the default first."""
+    return ["exactly_once", "at_least_once"] if hasattr(Kafka(), "delivery") else [""]
+
+
+def delivery() -> str:
+    """Return what the worker promises as it runs here."""
+    promised = deliveries()[0].replace("_", " ")
+    return promised or "at least once: ids are deterministic"

@@ -33,6 +33,8 @@ class Workload:
         history_sessions: Number of daily bars of each instrument before the session.
         clock_seconds: Distance of two clock records, in event time.
         full: Trades name their conditions, tape, venue and trade id too.
+        crowded: Nine trades of ten are in one instrument of twenty, as at a market's open.
+        breakout_every: Each so many trades one is a first breakout of an instrument; 0 leaves it to chance.
         seed: Of all random draws.
     """
 
@@ -41,6 +43,8 @@ class Workload:
     history_sessions: int = 262
     clock_seconds: int = 60
     full: bool = False
+    crowded: bool = False
+    breakout_every: int = 0
     seed: int = 42
 
     @property
@@ -156,7 +160,7 @@ def _history(workload: Workload) -> np.ndarray:
 # Instrument, price in cents and time after the open of every trade, in time order.
 def _walk(workload: Workload, span_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     random = np.random.default_rng(workload.seed + 1)
-    instrument = random.integers(0, workload.instruments, workload.ticks, dtype=np.int32)
+    instrument = _traded(workload, random)
     times = np.sort(random.integers(0, span_ns, workload.ticks))
     order = np.argsort(instrument, kind="stable")
     grouped = instrument[order]
@@ -164,10 +168,28 @@ def _walk(workload: Workload, span_ns: int) -> tuple[np.ndarray, np.ndarray, np.
     total = np.cumsum(steps)
     first = np.searchsorted(grouped, np.arange(workload.instruments))
     before = np.concatenate([[0.0], total])[first]
-    last_close = np.log(_history(workload)[3, -1])
+    history = _history(workload)
+    last_close = np.log(history[3, -1])
     cents = np.empty(workload.ticks, np.int64)
     cents[order] = np.maximum(np.rint(np.exp(last_close[grouped] + total - before[grouped])), 1)
+    if workload.breakout_every:
+        breakouts = slice(None, None, workload.breakout_every)
+        cents[breakouts] = history[1].max(axis=0)[instrument[breakouts]] + 1
     return instrument, cents, times
+
+
+# The instrument of every trade.
+def _traded(workload: Workload, random: np.random.Generator) -> np.ndarray:
+    instrument = random.integers(0, workload.instruments, workload.ticks, dtype=np.int32)
+    if workload.crowded:
+        few = max(1, workload.instruments // 20)
+        is_crowd = random.random(workload.ticks) < 0.9
+        instrument[is_crowd] = random.integers(0, few, int(is_crowd.sum()), dtype=np.int32)
+    if workload.breakout_every:
+        count = len(range(0, workload.ticks, workload.breakout_every))
+        assert count <= workload.instruments, "expected an instrument for each breakout: it has one a session and side"
+        instrument[:: workload.breakout_every] = np.arange(count)
+    return instrument
 
 
 def _prices(cents: np.ndarray) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Final
 import click
 
 from streams import __version__
-from streams.commands import configuration, dlq, feeds, running, signals, topics
+from streams.commands import bootstrap, configuration, coverage, dlq, feeds, running, signals, topics, verify
 from streams.commands.options import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -32,12 +32,16 @@ from streams.commands.options import (
 EXPECTED: Final = {
     "streams.config_values.ConfigError": EXIT_REFUSED,
     "streams.calendars.UnknownCalendar": EXIT_REFUSED,
+    "streams.calendar_tables.BadOverrides": EXIT_REFUSED,
+    "streams.feeds.bar_files.AskedWrongly": EXIT_REFUSED,
     "streams.feeds.history.HistoryError": EXIT_FAILED,
     "streams.feeds.sender.FeedError": EXIT_FAILED,
     "streams.kafka.topics.BrokersUnreachable": EXIT_FAILED,
     "streams.kafka.topics.TopicsRefused": EXIT_FAILED,
     "streams.kafka.follow.TopicMissing": EXIT_FAILED,
     "streams.kafka.follow.RecordMissing": EXIT_FAILED,
+    "streams.audit.reading.ReadingStalled": EXIT_FAILED,
+    "streams.audit.store.StoreRefused": EXIT_REFUSED,
     "streams.kafka.embedded.BrokerUnavailable": EXIT_FAILED,
     "aiokafka.errors.KafkaError": EXIT_FAILED,
     "builtins.OSError": EXIT_FAILED,
@@ -73,10 +77,13 @@ for _command in (
     topics.topics,
     running.worker,
     feeds.clock,
-    feeds.publish,
+    bootstrap.publish,
     feeds.replay,
+    coverage.coverage,
+    coverage.check_levels,
     signals.signals,
     dlq.dlq,
+    verify.verify,
     configuration.config,
     running.warm,
 ):

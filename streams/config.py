@@ -15,11 +15,26 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final, TypeVar, get_type_hints
 
+from streams.config_delivery import Commits, Snapshots
 from streams.config_rules import RULE_KEYS
 from streams.config_values import ConfigError, Key, from_text, from_toml, key, nearest
 from streams.core.rules import Rules
 
-__all__ = ["Config", "ConfigError", "Kafka", "Log", "Markets", "News", "Rules", "Setting", "Web", "load", "settings"]
+__all__ = [
+    "Commits",
+    "Config",
+    "ConfigError",
+    "Kafka",
+    "Log",
+    "Markets",
+    "News",
+    "Rules",
+    "Setting",
+    "Snapshots",
+    "Web",
+    "load",
+    "settings",
+]
 
 ENVIRONMENT_PREFIX: Final = "FIFTYTWO_"
 ENVIRONMENT_FILE: Final = "FIFTYTWO_CONFIG"
@@ -114,7 +129,8 @@ class Kafka:
         "",
         Key(
             "Static member id: a worker that comes back under the same one within the session time-out "
-            "keeps its partitions. Empty: none.",
+            "keeps its partitions. Empty: made of the machine's name and a number. "
+            "`dynamic`: none, and its partitions move as soon as it stops.",
             pattern=rf"{_TOPIC_CHARACTERS}{{0,200}}",
             grammar="at most 200 letters, digits, '.', '_' or '-'",
         ),
@@ -139,6 +155,14 @@ class Kafka:
             maximum=1 << 30,
         ),
     )
+    delivery: str = key(
+        "exactly_once",
+        Key(
+            "`exactly_once` commits outputs, state and positions in one transaction. "
+            "`at_least_once` is for brokers without transactions: a crash may repeat outputs, with equal ids.",
+            choices=("exactly_once", "at_least_once"),
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +178,14 @@ class Markets:
             grammar="codes of four capital letters or digits, such as XNYS",
             minimum=1,
             maximum=100,
+        ),
+    )
+    overrides: str = key(
+        "",
+        Key(
+            "Path of a file (TOML) with your own corrections of the calendars: days without a session, early closes, "
+            "late opens, extended hours. Empty: none.",
+            path=True,
         ),
     )
 
@@ -227,6 +259,8 @@ class Config:
     """
 
     kafka: Kafka = field(default_factory=Kafka)
+    commits: Commits = field(default_factory=Commits)
+    snapshots: Snapshots = field(default_factory=Snapshots)
     markets: Markets = field(default_factory=Markets)
     rules: Rules = field(default_factory=Rules)
     news: News = field(default_factory=News)
@@ -237,6 +271,8 @@ class Config:
 
 SECTIONS: Final[Mapping[str, type]] = {
     "kafka": Kafka,
+    "commits": Commits,
+    "snapshots": Snapshots,
     "markets": Markets,
     "rules": Rules,
     "news": News,
@@ -302,6 +338,8 @@ def load(path: Path | None, env: Mapping[str, str], overrides: Mapping[str, str]
         sources[setting.path] = source
     config = Config(
         kafka=_build("kafka", Kafka, found, sources),
+        commits=_build("commits", Commits, found, sources),
+        snapshots=_build("snapshots", Snapshots, found, sources),
         markets=_build("markets", Markets, found, sources),
         rules=_build("rules", Rules, found, sources),
         news=_build("news", News, found, sources),

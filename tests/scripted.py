@@ -11,7 +11,7 @@ from tests.oracle import Oracle, Rules, Session
 from tests.property.engine_run import fold, json_documents
 from tests.property.streams_markets import Log, exchange
 
-ZONES = {"XNYS": ZoneInfo("America/New_York"), "XHKG": ZoneInfo("Asia/Hong_Kong")}
+ZONES = {"XNYS": ZoneInfo("America/New_York"), "XNAS": ZoneInfo("America/New_York"), "XHKG": ZoneInfo("Asia/Hong_Kong")}
 
 
 class Script:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from streams.commands.options import (
-    EXIT_FAILED,
     Commands,
     Options,
     PlainCommand,
@@ -23,27 +22,20 @@ from streams.commands.options import (
     plural,
     run_async,
 )
+from streams.commands.telling import INSTRUMENT_HELP, RATE, RATE_HELP, Teller, progress, tell_published
 
 if TYPE_CHECKING:
-    from streams.feeds.history import Refused
-    from streams.feeds.publish import Kind, Progress
-
-REFUSED_SHOWN: Final = 20
-"""Lines that are told one by one; a file of another kind would otherwise fill the screen."""
+    from streams.feeds.publish import Kind, Published
 
 REPLAY_NOTE_EVERY: Final = 1_000
 
 FILES: Final = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
 CSV_FILES: Final = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-RATE: Final = click.FloatRange(min=0, min_open=True)
-
-RATE_HELP: Final = "Records a second; as fast as Kafka takes them when absent."
-INSTRUMENT_HELP: Final = "Whose bars they are, where the file's name does not say."
 
 
 @click.group(cls=Commands)
 def publish() -> None:
-    """Send the records of files to Kafka: ticks, daily bars or news.
+    """Send the records of files to Kafka: ticks, daily bars, corporate actions or news.
 
     A line that cannot be used is named with its file, its number and what is wrong; the others are sent, and the exit
     code is 1. A dash stands for standard input.
@@ -56,7 +48,7 @@ def publish() -> None:
 @common_options(hidden=True)
 @click.pass_obj
 def publish_ticks(options: Options, *, files: Sequence[str], rate: float | None) -> None:
-    """Send ticks, bars and clocks from JSON lines, one record a line.
+    """Send ticks and whatever else goes on their topic from JSON lines, one record a line.
 
     schemas/ describes the records. They go to market.ticks.v1, keyed by instrument.
 
@@ -68,25 +60,6 @@ def publish_ticks(options: Options, *, files: Sequence[str], rate: float | None)
       {"instrument":"XNYS:BABA","time":"2025-09-30T13:30:00Z","price":"181.66","size":"100"}
     """
     _publish(options, "ticks", files, rate=rate)
-
-
-@publish.command("bars")
-@click.argument("files", nargs=-1, required=True, type=FILES, metavar="FILE...")
-@click.option("--instrument", metavar="MIC:SYMBOL", help=INSTRUMENT_HELP)
-@click.option("--rate", type=RATE, metavar="NUMBER", help=RATE_HELP)
-@common_options(hidden=True)
-@click.pass_obj
-def publish_bars(options: Options, *, files: Sequence[str], instrument: str | None, rate: float | None) -> None:
-    """Send daily bars from CSV files, the history that windows are built from.
-
-    A file has the columns date, open, high, low, close and, if known, volume, under a line that names them. Its name
-    says whose bars they are: XNYS_BABA.csv or XNYS_BABA_daily.csv.
-
-    Examples:
-      fiftytwo publish bars history/*.csv
-      fiftytwo publish bars - --instrument XNYS:BABA < bars.csv
-    """
-    _publish(options, "bars", files, instrument=instrument, rate=rate)
 
 
 @publish.command("news")
@@ -189,63 +162,16 @@ def clock(options: Options) -> None:
         return  # It runs until it is told to end: that is its regular end.
 
 
-def _publish(
-    options: Options, kind: Kind, files: Sequence[str], *, instrument: str | None = None, rate: float | None = None
-) -> None:
+def _publish(options: Options, kind: Kind, files: Sequence[str], *, rate: float | None = None) -> None:
     config = options.config()
-    told = 0
 
-    def tell_refused(refused: Refused) -> None:
-        nonlocal told
-        told += 1
-        if told <= REFUSED_SHOWN:
-            click.echo(f"refused: {refused}", err=True)
-
-    async def send() -> tuple[int, int]:
+    async def send(teller: Teller) -> Published:
         from streams.feeds.publish import publish as publish_files
 
-        with _progress(f"Sending {kind}") as note:
-            done = await publish_files(
-                config, kind, files, instrument=instrument, rate=rate, on_refused=tell_refused, on_progress=note
-            )
-        return done.sent, done.refused
+        with progress(f"Sending {kind}") as note:
+            return await publish_files(config, kind, files, rate=rate, on_refused=teller.refused, on_progress=note)
 
-    sent, refused = run_async(send())
-    if refused > REFUSED_SHOWN:
-        click.echo(f"... and {plural(refused - REFUSED_SHOWN, 'line')} more", err=True)
-    click.echo(
-        f"Sent {plural(sent, 'record')}" + (f", refused {plural(refused, 'line')}." if refused else "."), err=True
-    )
-    if refused:
-        sys.exit(EXIT_FAILED)
-
-
-# Progress goes to standard error, and only to a terminal: a log file wants the last line alone.
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[Progress], None]]:
-    if not sys.stderr.isatty():
-        yield lambda progress: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TextColumn("{task.fields[sent]:,} sent"),
-        TextColumn("{task.fields[refused]:,} refused"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None, sent=0, refused=0)
-
-        def note(progress: Progress) -> None:
-            total = progress.bytes_total or None
-            bar.update(task, completed=progress.bytes_read, total=total, sent=progress.sent, refused=progress.refused)
-
-        yield note
+    tell_published(send)
 
 
 @contextmanager

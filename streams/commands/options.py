@@ -107,13 +107,15 @@ def markets_of(config: Config) -> Markets:
     Raises:
         ConfigError: The look-back is longer than the engine holds.
         UnknownCalendar: A market has no calendar.
+        BadOverrides: The file of corrections cannot be used.
     """
+    from streams.calendar_tables import BadOverrides
     from streams.calendars import UnknownCalendar, load_markets
     from streams.config import ConfigError
 
     try:
-        return load_markets(config.markets.mics, lookback=config.rules.lookback)
-    except UnknownCalendar:
+        return load_markets(config.markets.mics, lookback=config.rules.lookback, overrides=config.markets.overrides)
+    except (UnknownCalendar, BadOverrides):
         raise
     except ValueError as error:
         raise ConfigError(f"rules.{error}") from None

@@ -2,8 +2,9 @@
 
 A condition means what its tape says: `B` is an average price on tapes A and B and a bunched trade on tape C. So the
 tables of `conditions.csv` are keyed by profile (`cta` for tapes A and B, `utp` for tape C) and code, and name the
-version of the specification they were taken from. Of several codes the strictest answer wins. A code that the table
-does not know, or that its specification leaves undecided, makes the trade ineligible for everything: no signal beats a
+version of the specification they were taken from. Of several codes the strictest answer wins; where none says no, the
+conditions of all must hold (only trade of the day, of the listing market, before the end of eligibility), which only
+the session can answer. A code that the table does not know, or that its specification leaves undecided, makes the trade ineligible for everything: no signal beats a
 false one. A market without a profile takes every trade.
 """
 
@@ -21,11 +22,21 @@ import numpy.typing as npt
 from streams.core.compiled import inlined, njit
 from streams.core.layout import (
     ELIGIBLE_BY_CONDITION,
+    ELIGIBLE_CLOSE_CORRECTED,
+    ELIGIBLE_CLOSE_OFFICIAL,
+    ELIGIBLE_EXTENDED,
     ELIGIBLE_HIGH_LOW,
     ELIGIBLE_LAST,
     ELIGIBLE_OPENING,
     ELIGIBLE_PLAIN,
+    ELIGIBLE_REOPENING,
     ELIGIBLE_VOLUME,
+    LAST_CONDITIONAL,
+    LAST_LISTING_MARKET,
+    LAST_ONLY_OF_THE_DAY,
+    LAST_UNTIL_END,
+    VENUE_CHARACTERS,
+    VENUE_MASK,
 )
 from streams.core.words import pointer_to
 
@@ -44,15 +55,36 @@ _PROFILES_OF_MARKETS: Final = {
     "BATS": PROFILE_CTA,
     "XNAS": PROFILE_UTP,
 }
-_OPENING_CODES: Final = ("O", "5")
+# How the consolidated tapes call the exchange that a market's instruments are listed on.
+LISTING_LETTERS: Final = {"XNYS": "N", "XASE": "A", "ARCX": "P", "BATS": "Z", "XNAS": "Q"}
+_LAST_CONDITIONS: Final = {
+    "only_of_the_day": LAST_ONLY_OF_THE_DAY,
+    "listing_market": LAST_LISTING_MARKET,
+    "until_end_of_eligibility": LAST_UNTIL_END,
+}
+_MARKS: Final = {
+    "O": ELIGIBLE_OPENING,
+    "5": ELIGIBLE_REOPENING,
+    "M": ELIGIBLE_CLOSE_OFFICIAL,
+    "9": ELIGIBLE_CLOSE_CORRECTED,
+}
+_ALL_MARKS: Final = (
+    ELIGIBLE_OPENING
+    | ELIGIBLE_REOPENING
+    | ELIGIBLE_CLOSE_OFFICIAL
+    | ELIGIBLE_CLOSE_CORRECTED
+    | LAST_CONDITIONAL
+    | CODE_UNKNOWN
+)
+_EXTENDED_CODES: Final = ("T", "U")
 _TABLE = Path(__file__).with_name("conditions.csv")
 
 
 @cache
-def condition_table() -> npt.NDArray[np.int8]:
+def condition_table() -> npt.NDArray[np.int16]:
     """Return the ELIGIBLE and CODE bits of every profile and code, at CODES times the profile plus the code."""
-    table = np.full((len(PROFILE_NAMES), CODES), CODE_UNKNOWN, np.int8)
-    table[PROFILE_NONE] = ELIGIBLE_PLAIN
+    table = np.full((len(PROFILE_NAMES), CODES), CODE_UNKNOWN, np.int16)
+    table[PROFILE_NONE] = ELIGIBLE_PLAIN | ELIGIBLE_EXTENDED
     with _TABLE.open(encoding="ascii", newline="") as file:
         for line in csv.DictReader(file):
             table[PROFILE_NAMES.index(line["profile"]), ord(line["code"])] = _bits(line)
@@ -86,35 +118,54 @@ def eligible(mic: str, tape: str | None, conditions: Sequence[str] | None) -> in
 
 
 @njit
-def combined(table: npt.NDArray[np.int8], profile: int, codes: npt.NDArray[np.int64]) -> int:
+def combined(table: npt.NDArray[np.int16], profile: int, codes: npt.NDArray[np.int64]) -> int:
     """Return what `combine` says of all codes of an array."""
     return combine(pointer_to(table), profile, pointer_to(codes), np.int64(0), np.int64(codes.size))
 
 
 @inlined
-def combine(table: npt.NDArray[np.int8], profile: int, codes: npt.NDArray[np.int64], first: int, count: int) -> int:
+def combine(table: npt.NDArray[np.int16], profile: int, codes: npt.NDArray[np.int64], first: int, count: int) -> int:
     """Return the ELIGIBLE bits of `count` codes from `first` on together, and CODE_UNKNOWN where one cannot be judged.
 
     `table` and `codes` are pointers to arrays.
     """
     if count == 0:
         return ELIGIBLE_PLAIN
-    allowed = ELIGIBLE_PLAIN
+    allowed = ELIGIBLE_PLAIN | ELIGIBLE_EXTENDED
     marks = ELIGIBLE_BY_CONDITION
     for index in range(first, first + count):
         bits = int(table[profile * CODES + int(codes[index])])
         allowed &= bits
-        marks |= bits & (ELIGIBLE_OPENING | CODE_UNKNOWN)
+        marks |= bits & _ALL_MARKS
+    if allowed & ELIGIBLE_LAST == 0:
+        marks &= ~LAST_CONDITIONAL
+    elif marks & LAST_CONDITIONAL:
+        allowed &= ~ELIGIBLE_LAST
+    if allowed & ELIGIBLE_HIGH_LOW:
+        allowed &= ~ELIGIBLE_EXTENDED
     return allowed | marks
 
 
-# Only an unconditional yes makes a trade eligible for last: the conditional ones depend on the day's other trades.
+def venue_number(venue: str | None) -> int:
+    """Return the number that stands for a venue: the bytes of its first characters, 0 without one.
+
+    >>> venue_number("N"), venue_number(None)
+    (78, 0)
+    """
+    return int.from_bytes((venue or "").encode()[:VENUE_CHARACTERS], "little") & VENUE_MASK
+
+
+# A conditional yes counts as one until all codes have been asked; what holds is decided when the trade is folded. A
+# trade made outside regular hours is eligible for nothing but volume, unless its hours are asked for.
 def _bits(line: dict[str, str]) -> int:
     answers = (line["high_low"], line["last"], line["volume"])
-    bits = CODE_UNKNOWN if "undecided" in answers else 0
-    if not bits:
-        for answer, bit in zip(answers, (ELIGIBLE_HIGH_LOW, ELIGIBLE_LAST, ELIGIBLE_VOLUME), strict=True):
-            bits |= bit if answer == "yes" else 0
-    if line["code"] in _OPENING_CODES:
-        bits |= ELIGIBLE_OPENING
+    if "undecided" in answers:
+        return CODE_UNKNOWN
+    bits = _MARKS.get(line["code"], 0) | _LAST_CONDITIONS.get(line["last"], 0)
+    for answer, bit in zip(answers, (ELIGIBLE_HIGH_LOW, ELIGIBLE_LAST, ELIGIBLE_VOLUME), strict=True):
+        bits |= bit if answer == "yes" else 0
+    if bits & LAST_CONDITIONAL:
+        bits |= ELIGIBLE_LAST
+    if bits & ELIGIBLE_HIGH_LOW or line["code"] in _EXTENDED_CODES:
+        bits |= ELIGIBLE_EXTENDED
     return bits

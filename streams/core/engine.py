@@ -8,15 +8,33 @@ from typing import Final
 import numpy as np
 
 from streams.core.instruments import ID_WORDS, Instruments
-from streams.core.layout import BAR, FAMILY_HIGH, FAMILY_LOW, FAMILY_NAMES, REJECT, RING_BARS, WINDOW_NAMES
-from streams.core.rows import BREAKOUT_ACTIVE, COUNTERS, EMITTED_MAX, HOT, OUT, PARTITION, PRICE_NEVER, UNBORN, WARM
+from streams.core.layout import BAR, DETAIL, FAMILY_HIGH, FAMILY_LOW, FAMILY_NAMES, REJECT, RING_BARS, WINDOW_NAMES
+from streams.core.rows import (
+    BREAKOUT_ACTIVE,
+    COLD,
+    COUNTERS,
+    EMITTED_MAX,
+    HOT,
+    OUT,
+    OVERRIDE,
+    OVERRIDES_MAX,
+    PARTITION,
+    PRICE_NEVER,
+    TAPE,
+    TRADE,
+    UNBORN,
+    WARM,
+    WITHHELD_TOTAL,
+)
 from streams.core.rules import Rules
+from streams.core.session_changes import change_session
 from streams.core.sessions import Markets
 from streams.core.snapshot import ID, EngineState, place
 from streams.core.step import step
 
 OUTPUTS_DEFAULT: Final = 4096
 _ROWS_FIRST: Final = 16
+_NO_DETAILS: Final = np.zeros(0, DETAIL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +79,14 @@ class Engine:
         self._hot = np.zeros(_ROWS_FIRST, HOT)
         self._warm = np.zeros(_ROWS_FIRST, WARM)
         self._rings = np.zeros((_ROWS_FIRST, RING_BARS), BAR)
+        self._cold = np.zeros(_ROWS_FIRST, COLD)
+        self._tape = np.zeros(_ROWS_FIRST, TAPE)
         self._rows = 0
+        self._sessions = markets.with_windows(rules.lookbacks)
+        self._mics = np.array([_number(mic) for mic in markets.mics], np.int64)
+        self._withheld = np.zeros(WITHHELD_TOTAL, OUT)
+        self._overrides = np.zeros(OVERRIDES_MAX, OVERRIDE)
+        self._trades = np.zeros(2, TRADE)
         self._outputs = np.zeros(outputs_max, OUT)
         self._rejects = np.zeros(outputs_max, REJECT)
 
@@ -70,13 +95,16 @@ class Engine:
         """Time of the newest clock record, 0 before the first."""
         return int(self._partition[0]["clock_ns"])
 
-    def fold(self, records: np.ndarray, bars: np.ndarray, buffer: np.ndarray) -> Folded:
+    def fold(
+        self, records: np.ndarray, bars: np.ndarray, buffer: np.ndarray, details: np.ndarray = _NO_DETAILS
+    ) -> Folded:
         """Fold a batch of records, of any size, in log order.
 
         Args:
             records: `RECORD`; rows are those of `instruments`.
             bars: `BAR`, which bar records refer to by `extra`.
-            buffer: uint8, which trade ids refer to.
+            buffer: uint8, which trade ids refer to; at least eight bytes where there are any.
+            details: `DETAIL`, which corrections, actions and the like refer to by `extra`.
         """
         self._admit()
         signals: list[np.ndarray] = []
@@ -87,15 +115,22 @@ class Engine:
                 self._partition,
                 self._hot,
                 self._warm,
+                self._cold,
+                self._tape,
                 self._rings,
                 self.instruments.order,
                 records,
                 bars,
+                details,
                 buffer,
                 consumed,
                 self.markets.market,
-                self.markets.session,
+                self._mics,
+                self._sessions,
                 self._rules,
+                self._overrides,
+                self._withheld,
+                self._trades,
                 self._outputs,
                 self._rejects,
             )
@@ -112,7 +147,7 @@ class Engine:
     def windows(self) -> dict[str, int]:
         """Return the number of instruments by the coverage of their window, as of each one's latest session."""
         born = self._hot["date"][: self._rows] != UNBORN
-        counts = np.bincount(self._warm["window_status"][: self._rows][born], minlength=len(WINDOW_NAMES))
+        counts = np.bincount(self._warm["window_status"][: self._rows, 0][born], minlength=len(WINDOW_NAMES))
         return {name: int(counts[index]) for index, name in enumerate(WINDOW_NAMES)}
 
     def open_breakouts(self) -> dict[str, int]:
@@ -126,7 +161,17 @@ class Engine:
         self._admit()
         rows = self._rows
         ids = self.instruments.keys[: rows * ID_WORDS].view(ID)
-        return EngineState(ids, self._partition, self._hot[:rows], self._warm[:rows], self._rings[:rows])
+        return EngineState(
+            ids,
+            self._partition,
+            self._hot[:rows],
+            self._warm[:rows],
+            self._rings[:rows],
+            self._cold[:rows],
+            self._tape[:rows],
+            self._withheld,
+            self._overrides,
+        )
 
     def restore(self, state: EngineState) -> None:
         """Take over a state, and go on as the engine that exported it would have. The arrays are this engine's then.
@@ -143,7 +188,19 @@ class Engine:
             self.instruments.row(name.decode("ascii"))
         place(state, self.markets, self.instruments.market)
         self._partition, self._hot, self._warm, self._rings = state.partition, state.hot, state.warm, state.rings
+        self._cold, self._tape = state.cold, state.tape
+        self._withheld, self._overrides = state.withheld, state.overrides
         self._rows = len(state)
+        self._change_sessions()
+
+    # What the log has changed of the calendar, which the calendar may not know.
+    def _change_sessions(self) -> None:
+        for override in self._overrides[: self._partition[0]["overrides"]]:
+            for market, mic in zip(self.markets.market, self._mics, strict=True):
+                part = self._sessions[market["first"] : market["first"] + market["count"]]
+                at = np.searchsorted(part["date"], override["date"])
+                if mic == override["market"] and at < len(part) and part[at]["date"] == override["date"]:
+                    change_session(part[at], np.int64(override["close_ns"]))
 
     # Rows for instruments interned since the last fold.
     def _admit(self) -> None:
@@ -155,11 +212,17 @@ class Engine:
             self._hot = _grown(self._hot, capacity)
             self._warm = _grown(self._warm, capacity)
             self._rings = _grown(self._rings, capacity)
+            self._cold = _grown(self._cold, capacity)
+            self._tape = _grown(self._tape, capacity)
         fresh = self._hot[self._rows : rows]
         fresh["market"] = self.instruments.market[self._rows : rows]
         fresh["band_low"] = PRICE_NEVER
         fresh["date"] = UNBORN
         self._rows = rows
+
+
+def _number(mic: str) -> int:
+    return int.from_bytes(mic.encode("ascii"), "little")
 
 
 def _grown(array: np.ndarray, capacity: int) -> np.ndarray:

@@ -42,6 +42,7 @@ from streams.core.rows import (
 )
 from streams.core.rules import RATIO_ONE
 from streams.core.window import base_close
+from streams.core.world import Row, World
 
 PROXIMITY_HIGH = FAMILY_PROXIMITY_HIGH - FIRST_MEASURE
 PROXIMITY_LOW = FAMILY_PROXIMITY_LOW - FIRST_MEASURE
@@ -55,11 +56,11 @@ ROC_60 = FAMILY_ROC_60 - FIRST_MEASURE
 
 
 @njit
-def derive_bases(
-    warm: np.void, ring: np.ndarray, count: int, sessions: np.ndarray, first: int, session: int, window_is_full: bool
-) -> None:
+def derive_bases(world: World, row: Row, session: int, window_is_full: bool) -> None:
     """Work out the base of every measure for a session; 0 where it is not known."""
-    row = sessions[first + session]
+    warm = row.warm
+    today = world.sessions[np.int64(row.market["first"]) + session]
+    until = np.int64(today["date"])
     for measure in range(MEASURE_COUNT):
         base = np.int64(0)
         date = np.int64(0)
@@ -71,81 +72,58 @@ def derive_bases(
         else:
             base_session = session - 1
             if measure == MTD:
-                base_session = np.int64(row["month_base"])
+                base_session = np.int64(today["month_base"])
             elif measure == YTD:
-                base_session = np.int64(row["year_base"])
+                base_session = np.int64(today["year_base"])
             elif measure == ROC_5:
                 base_session = session - 5
             elif measure == ROC_20:
                 base_session = session - 20
             elif measure == ROC_60:
                 base_session = session - 60
-            base, date = base_close(ring, count, sessions, first, base_session)
+            base, date = base_close(world, row, base_session, until)
         warm["base"][measure] = base
         warm["base_date"][measure] = date
 
 
 @njit
 def derive_measures(
-    outputs: np.ndarray,
-    emitted: int,
-    record: int,
-    row: int,
-    warm: np.void,
-    rules: np.void,
-    previous_base: np.ndarray,
-    previous_date: np.ndarray,
-) -> int:
-    """Set every measure's entry and exit prices from its base; a signal whose base is gone expires at the open.
+    world: World, row: Row, previous_base: np.ndarray, previous_date: np.ndarray, event_ns: int, has_begun: bool
+) -> None:
+    """Set every measure's entry and exit prices from its base; a signal whose base is gone expires.
 
-    `previous_base` and `previous_date` hold the bases before, which such a signal still refers to.
+    `previous_base` and `previous_date` hold the bases before, which such a signal still refers to. In a session that
+    has begun, what becomes defined has to warm up: an entry then is old news.
     """
+    warm = row.warm
     for measure in range(MEASURE_COUNT):
         base = np.int64(warm["base"][measure])
         date = np.int64(warm["base_date"][measure])
+        is_on = base != 0 and world.rules["enabled"][FIRST_MEASURE + measure] != 0
         for side in range(2):
             state = np.int64(warm["measure_state"][measure, side])
-            if base == 0 or not _has_side(measure, side) or rules["enabled"][FIRST_MEASURE + measure] == 0:
+            if not is_on or not _has_side(measure, side):
                 if state == MEASURE_IN:
                     warm["base"][measure] = previous_base[measure]
                     warm["base_date"][measure] = previous_date[measure]
-                    emitted = _expire(outputs, emitted, record, row, warm, measure, side, np.int64(warm["open_ns"]))
+                    _expire(world, row, measure, side, event_ns)
                     warm["base"][measure] = base
                     warm["base_date"][measure] = date
                 warm["measure_state"][measure, side] = MEASURE_UNDEFINED
                 continue
-            enter = np.int64(rules["enter"][measure, side])
-            leave = np.int64(rules["exit"][measure, side])
-            if side == UP:
-                warm["enter"][measure, side] = scaled_ceil(base, enter, np.int64(RATIO_ONE))
-                warm["exit"][measure, side] = scaled_ceil(base, leave, np.int64(RATIO_ONE)) - 1
-            else:
-                warm["enter"][measure, side] = scaled_floor(base, enter, np.int64(RATIO_ONE))
-                warm["exit"][measure, side] = scaled_floor(base, leave, np.int64(RATIO_ONE)) + 1
-            if measure == GAP:
-                warm["exit"][measure, side] = -1 if side == UP else PRICE_NEVER
+            _set_thresholds(world, warm, measure, side, base)
             if state == MEASURE_UNDEFINED:
                 lasting = measure != SESSION_RETURN and measure != GAP
-                warm["measure_state"][measure, side] = MEASURE_WARMING if lasting else MEASURE_OUT
-    return emitted
+                warms_up = lasting or (has_begun and measure != GAP)
+                warm["measure_state"][measure, side] = MEASURE_WARMING if warms_up else MEASURE_OUT
 
 
 @njit
-def fold_measures(
-    outputs: np.ndarray,
-    emitted: int,
-    index: int,
-    record: np.void,
-    session_date: int,
-    row: int,
-    warm: np.void,
-    rules: np.void,
-    buffer: np.ndarray,
-    is_first: bool,
-) -> int:
-    """Run every measure for one trade eligible for last: exits of both sides, then entries."""
-    price = np.int64(record["price"])
-    time_ns = np.int64(record["time_ns"])
+def fold_measures(world: World, row: Row, is_first: bool) -> None:
+    """Run every measure for the world's trade, which is eligible for last: exits of both sides, then entries."""
+    warm = row.warm
+    price = np.int64(world.trade["price"])
+    time_ns = np.int64(world.trade["time_ns"])
     for measure in range(MEASURE_COUNT):
         if measure == GAP and not is_first:
             continue
@@ -157,9 +135,7 @@ def fold_measures(
             if (side == UP and price <= leaves) or (side == DOWN and price >= leaves):
                 warm["measure_state"][measure, side] = MEASURE_OUT
                 if state == MEASURE_IN:
-                    emitted = emit_measure(
-                        outputs, emitted, index, row, warm, measure, side, np.int64(TRANSITION_EXITED), time_ns, price
-                    )
+                    emit_measure(world, row, measure, side, np.int64(TRANSITION_EXITED), time_ns, price)
         for side in range(2):
             state = np.int64(warm["measure_state"][measure, side])
             if state != MEASURE_OUT and state != MEASURE_WARMING:
@@ -168,26 +144,15 @@ def fold_measures(
             reached = (side == UP and price >= enters) or (side == DOWN and price <= enters)
             if state == MEASURE_WARMING:
                 warm["measure_state"][measure, side] = MEASURE_SILENT if reached else MEASURE_OUT
-            elif reached and warm["entries"][measure, side] < rules["max_entries"]:
-                _enter(warm, measure, side, session_date, record, buffer)
-                emitted = emit_measure(
-                    outputs, emitted, index, row, warm, measure, side, np.int64(TRANSITION_ENTERED), time_ns, price
-                )
-    return emitted
+            elif reached and warm["entries"][measure, side] < world.rules["max_entries"]:
+                _enter(world, row, measure, side)
+                emit_measure(world, row, measure, side, np.int64(TRANSITION_ENTERED), time_ns, price)
 
 
 @njit
-def expire_measures(
-    outputs: np.ndarray,
-    emitted: int,
-    record: int,
-    row: int,
-    warm: np.void,
-    event_ns: int,
-    month_changes: bool,
-    year_changes: bool,
-) -> int:
+def expire_measures(world: World, row: Row, event_ns: int, month_changes: bool, year_changes: bool) -> None:
     """End what a session's end ends: session measures always, month and year to date when their period changes."""
+    warm = row.warm
     for measure in range(MEASURE_COUNT):
         of_session = measure == SESSION_RETURN or measure == GAP
         ends = of_session or (measure == MTD and month_changes) or (measure == YTD and year_changes)
@@ -197,17 +162,16 @@ def expire_measures(
                 continue
             state = np.int64(warm["measure_state"][measure, side])
             if state == MEASURE_IN:
-                emitted = _expire(outputs, emitted, record, row, warm, measure, side, event_ns)
+                _expire(world, row, measure, side, event_ns)
             if of_session:
                 warm["measure_state"][measure, side] = MEASURE_UNDEFINED
             elif state == MEASURE_IN or state == MEASURE_SILENT:
                 warm["measure_state"][measure, side] = MEASURE_OUT
-    return emitted
 
 
 @njit
 def band_of_measures(warm: np.void, rules: np.void, low: int, high: int) -> tuple[int, int]:
-    """Narrow a band to the nearest prices at which a measure moves."""
+    """Narrow a band to the nearest prices at which a measure moves; to nothing while one has to warm up."""
     for measure in range(MEASURE_COUNT):
         if measure == GAP:
             continue
@@ -219,6 +183,8 @@ def band_of_measures(warm: np.void, rules: np.void, low: int, high: int) -> tupl
             elif state == MEASURE_IN or state == MEASURE_SILENT:
                 edge = np.int64(warm["exit"][measure, side])
                 edge_is_high = not edge_is_high
+            elif state == MEASURE_WARMING:
+                return np.int64(PRICE_NEVER), np.int64(0)
             else:
                 continue
             if edge_is_high:
@@ -229,30 +195,77 @@ def band_of_measures(warm: np.void, rules: np.void, low: int, high: int) -> tupl
 
 
 @njit
+def keep_measures(row: Row) -> None:
+    """Remember the measures as everybody knows them, before what follows is withheld."""
+    warm = row.warm
+    cold = row.cold
+    for measure in range(MEASURE_COUNT):
+        for side in range(2):
+            cold["measure_state"][measure, side] = warm["measure_state"][measure, side]
+            cold["entry_ordinal"][measure, side] = warm["entry_ordinal"][measure, side]
+            cold["entry_date"][measure, side] = warm["entry_date"][measure, side]
+            cold["entry_ns"][measure, side] = warm["entry_ns"][measure, side]
+            cold["entry_price"][measure, side] = warm["entry_price"][measure, side]
+            for position in range(TRADE_ID_BYTES):
+                cold["entry_id"][measure, side, position] = warm["entry_id"][measure, side, position]
+            for position in range(CONDITION_COUNT):
+                cold["entry_conditions"][measure, side, position] = warm["entry_conditions"][measure, side, position]
+
+
+@njit
+def restore_measures(row: Row) -> None:
+    """Go back to the measures as everybody knows them: what followed was withheld and is not true."""
+    warm = row.warm
+    cold = row.cold
+    for measure in range(MEASURE_COUNT):
+        for side in range(2):
+            warm["entries"][measure, side] = 0
+            warm["measure_state"][measure, side] = cold["measure_state"][measure, side]
+            warm["entry_ordinal"][measure, side] = cold["entry_ordinal"][measure, side]
+            warm["entry_date"][measure, side] = cold["entry_date"][measure, side]
+            warm["entry_ns"][measure, side] = cold["entry_ns"][measure, side]
+            warm["entry_price"][measure, side] = cold["entry_price"][measure, side]
+            for position in range(TRADE_ID_BYTES):
+                warm["entry_id"][measure, side, position] = cold["entry_id"][measure, side, position]
+            for position in range(CONDITION_COUNT):
+                warm["entry_conditions"][measure, side, position] = cold["entry_conditions"][measure, side, position]
+
+
+@njit
+def _set_thresholds(world: World, warm: np.void, measure: int, side: int, base: int) -> None:
+    enter = np.int64(world.rules["enter"][measure, side])
+    leave = np.int64(world.rules["exit"][measure, side])
+    if side == UP:
+        warm["enter"][measure, side] = scaled_ceil(base, enter, np.int64(RATIO_ONE))
+        warm["exit"][measure, side] = scaled_ceil(base, leave, np.int64(RATIO_ONE)) - 1
+    else:
+        warm["enter"][measure, side] = scaled_floor(base, enter, np.int64(RATIO_ONE))
+        warm["exit"][measure, side] = scaled_floor(base, leave, np.int64(RATIO_ONE)) + 1
+    if measure == GAP:
+        warm["exit"][measure, side] = -1 if side == UP else PRICE_NEVER
+
+
+@njit
 def _has_side(measure: int, side: int) -> bool:
     return not ((measure == PROXIMITY_HIGH and side == DOWN) or (measure == PROXIMITY_LOW and side == UP))
 
 
 @njit
-def _expire(
-    outputs: np.ndarray, emitted: int, record: int, row: int, warm: np.void, measure: int, side: int, event_ns: int
-) -> int:
-    return emit_measure(
-        outputs, emitted, record, row, warm, measure, side, np.int64(TRANSITION_EXPIRED), event_ns, np.int64(0)
-    )
+def _expire(world: World, row: Row, measure: int, side: int, event_ns: int) -> None:
+    emit_measure(world, row, measure, side, np.int64(TRANSITION_EXPIRED), event_ns, np.int64(0))
 
 
 @njit
-def _enter(warm: np.void, measure: int, side: int, session_date: int, record: np.void, buffer: np.ndarray) -> None:
+def _enter(world: World, row: Row, measure: int, side: int) -> None:
+    warm = row.warm
+    trade = world.trade
     warm["measure_state"][measure, side] = MEASURE_IN
     warm["entries"][measure, side] += 1
     warm["entry_ordinal"][measure, side] = warm["entries"][measure, side]
-    warm["entry_date"][measure, side] = session_date
-    warm["entry_ns"][measure, side] = record["time_ns"]
-    warm["entry_price"][measure, side] = record["price"]
+    warm["entry_date"][measure, side] = row.hot["date"]
+    warm["entry_ns"][measure, side] = trade["time_ns"]
+    warm["entry_price"][measure, side] = trade["price"]
     for position in range(TRADE_ID_BYTES):
-        warm["entry_id"][measure, side, position] = 0
-    for position in range(np.int64(record["trade_id_length"])):
-        warm["entry_id"][measure, side, position] = buffer[np.int64(record["trade_id_start"]) + position]
+        warm["entry_id"][measure, side, position] = trade["trade_id"][position]
     for position in range(CONDITION_COUNT):
-        warm["entry_conditions"][measure, side, position] = record["conditions"][position]
+        warm["entry_conditions"][measure, side, position] = trade["conditions"][position]

@@ -10,20 +10,34 @@ from typing import Any, Final
 
 import numpy as np
 
-from streams.core.eligibility import eligible
+from streams.core.actions import action_key
+from streams.core.eligibility import eligible, venue_number
 from streams.core.engine import Engine
 from streams.core.layout import (
+    ACTION_NAMES,
     BAR,
+    BAR_NO_SPLIT,
     BAR_OFFICIAL,
     BAR_TRADED,
     CONDITION_COUNT,
+    DETAIL,
+    KIND_ACCEPT,
+    KIND_ACTION,
     KIND_BAR,
+    KIND_CANCEL,
     KIND_CLOCK,
+    KIND_CORRECT,
+    KIND_INSTRUMENT,
+    KIND_SESSION,
+    KIND_STATUS,
     KIND_TICK,
     MODE_LIVE,
     MODE_REPLAY,
     RECORD,
     REJECT_NAMES,
+    SESSION_STATUS_CODES,
+    STATUS_CODES,
+    SYMBOL_BYTES,
     TRADE_ID_BYTES,
 )
 from streams.core.rules import Rules
@@ -38,6 +52,19 @@ from streams.core.units import (
 )
 
 _MODES: Final = {"live": MODE_LIVE, "replay": MODE_REPLAY}
+_KINDS: Final = {
+    "tick": KIND_TICK,
+    "cancel": KIND_CANCEL,
+    "correct": KIND_CORRECT,
+    "status": KIND_STATUS,
+    "action": KIND_ACTION,
+    "bar": KIND_BAR,
+    "clock": KIND_CLOCK,
+    "instrument": KIND_INSTRUMENT,
+    "accept": KIND_ACCEPT,
+    "session": KIND_SESSION,
+}
+_BUFFER_START: Final = bytes(8)  # The step reads eight bytes at a time.
 
 
 class Processor:
@@ -130,25 +157,21 @@ class Processor:
         given = list(records)
         rows = np.zeros(len(given), RECORD)
         bars = np.zeros(len(given), BAR)
-        buffer = bytearray(b"\0")
+        details = np.zeros(len(given), DETAIL)
+        buffer = bytearray(_BUFFER_START)
         for index, record in enumerate(given):
             row = rows[index]
             row["offset"] = self._count + index
             append = record.get("append_time")
             row["append_ns"] = _time(append) if append is not None else 2**61
             kind = record.get("type") or "tick"
-            if kind == "tick":
-                self._write_tick(row, record, buffer)
-            elif kind == "bar":
-                self._write_bar(row, bars[index], index, record)
-            elif kind == "clock":
-                row["kind"] = KIND_CLOCK
-                row["row"] = -1
-                row["time_ns"] = _time(record["time"])
-                row["mode"] = _MODES[record["mode"]]
-            else:
-                raise ValueError(f"type: expected tick, bar or clock, found {kind!r}")
-        folded = self.engine.fold(rows, bars, np.frombuffer(bytes(buffer), np.uint8))
+            if kind not in _KINDS:
+                raise ValueError(f"type: expected {', '.join(_KINDS)}, found {kind!r}")
+            row["row"] = self.engine.instruments.row(record["instrument"]) if "instrument" in record else -1
+            row["extra"] = index
+            self._write(row, bars[index], details[index], record, kind, buffer)
+            row["kind"] = _KINDS[kind]
+        folded = self.engine.fold(rows, bars, np.frombuffer(bytes(buffer), np.uint8), details)
         self._signals.extend(signals_of(folded, self.engine))
         self.refused.extend(
             (self._count + int(entry["record"]), REJECT_NAMES[entry["reason"]]) for entry in folded.rejects
@@ -160,36 +183,83 @@ class Processor:
         taken, self._signals = self._signals, []
         return taken
 
-    def _write_tick(self, row: np.void, record: Mapping[str, Any], buffer: bytearray) -> None:
-        instrument = record["instrument"]
-        conditions = record.get("conditions")
-        trade_id = (record.get("trade_id") or "").encode("ascii")
-        if len(trade_id) > TRADE_ID_BYTES:
-            raise ValueError(f"trade_id: expected at most {TRADE_ID_BYTES} ASCII characters, found {len(trade_id)}")
-        row["kind"] = KIND_TICK
-        row["row"] = self.engine.instruments.row(instrument)
-        row["time_ns"] = _time(record["time"])
-        row["price"] = _amount("price", record["price"], 1, PRICE_MAX)
-        row["size"] = _amount("size", record.get("size", "0"), 0, SIZE_MAX)
-        row["eligible"] = eligible(instrument[:4], record.get("tape"), conditions)
-        for position, code in enumerate((conditions or ())[:CONDITION_COUNT]):
-            row["conditions"][position] = ord(code)
-        row["trade_id_start"] = len(buffer)
-        row["trade_id_length"] = len(trade_id)
-        buffer.extend(trade_id)
+    def _write(
+        self, row: np.void, bar: np.void, detail: np.void, record: Mapping[str, Any], kind: str, buffer: bytearray
+    ) -> None:
+        if kind in ("tick", "cancel"):
+            _write_trade(row, record, buffer)
+            row["extra"] = venue_number(record.get("venue"))
+        elif kind == "correct":
+            _write_trade(row, record, buffer)
+            corrected = {**record, **{name: value for name, value in record["corrected"].items() if value is not None}}
+            _write_trade(detail, corrected, buffer)
+            detail["market"] = venue_number(record.get("venue"))
+            detail["venue"] = venue_number(corrected.get("venue"))
+        elif kind == "bar":
+            _write_bar(bar, record)
+        elif kind == "clock":
+            row["time_ns"] = _time(record["time"])
+            row["mode"] = _MODES[record["mode"]]
+        elif kind == "status":
+            row["time_ns"] = _time(record["time"])
+            row["mode"] = STATUS_CODES[record["status"]]
+        elif kind == "action":
+            _write_action(detail, record)
+        elif kind == "instrument":
+            if record.get("tick_size") is not None:
+                detail["price"] = _amount("tick_size", record["tick_size"], 1, PRICE_MAX)
+            if record.get("listing_date") is not None:
+                detail["date"] = parse_date(record["listing_date"])
+        elif kind == "accept":
+            detail["date"] = parse_date(record["session_date"])
+        else:
+            detail["market"] = self.engine.markets.index(record["mic"])
+            detail["date"] = parse_date(record["session_date"])
+            detail["code"] = SESSION_STATUS_CODES[record["status"]]
+            detail["time_ns"] = _time(record["close"]) if record.get("close") is not None else 0
 
-    def _write_bar(self, row: np.void, bar: np.void, index: int, record: Mapping[str, Any]) -> None:
-        row["kind"] = KIND_BAR
-        row["row"] = self.engine.instruments.row(record["instrument"])
-        row["extra"] = index
-        volume = record.get("volume")
-        idle = volume is not None and parse_decimal(str(volume)) == 0
-        bar["date"] = parse_date(record["session_date"])
-        bar["flags"] = BAR_OFFICIAL if idle else BAR_OFFICIAL | BAR_TRADED
-        bar["volume"] = 0 if volume is None else _amount("volume", volume, 0, SIZE_MAX)
-        if not idle:
-            for name in ("open", "high", "low", "close"):
-                bar[name] = _amount(name, record[name], 1, PRICE_MAX)
+
+# The trade of a record, or of the detail of a correction.
+def _write_trade(entry: np.void, record: Mapping[str, Any], buffer: bytearray) -> None:
+    conditions = record.get("conditions")
+    trade_id = (record.get("trade_id") or "").encode("ascii")
+    if len(trade_id) > TRADE_ID_BYTES:
+        raise ValueError(f"trade_id: expected at most {TRADE_ID_BYTES} ASCII characters, found {len(trade_id)}")
+    entry["time_ns"] = _time(record["time"])
+    entry["price"] = _amount("price", record["price"], 1, PRICE_MAX)
+    entry["size"] = _amount("size", record.get("size", "0"), 0, SIZE_MAX)
+    entry["eligible"] = eligible(record["instrument"][:4], record.get("tape"), conditions)
+    for position, code in enumerate((conditions or ())[:CONDITION_COUNT]):
+        entry["conditions"][position] = ord(code)
+    entry["trade_id_start"] = len(buffer)
+    entry["trade_id_length"] = len(trade_id)
+    buffer.extend(trade_id)
+
+
+def _write_bar(bar: np.void, record: Mapping[str, Any]) -> None:
+    volume = record.get("volume")
+    idle = volume is not None and parse_decimal(str(volume)) == 0
+    bar["date"] = parse_date(record["session_date"])
+    bar["flags"] = BAR_OFFICIAL if idle else BAR_OFFICIAL | BAR_TRADED
+    if record.get("split") is False:
+        bar["flags"] |= BAR_NO_SPLIT
+    bar["volume"] = 0 if volume is None else _amount("volume", volume, 0, SIZE_MAX)
+    if not idle:
+        for name in ("open", "high", "low", "close"):
+            bar[name] = _amount(name, record[name], 1, PRICE_MAX)
+
+
+def _write_action(detail: np.void, record: Mapping[str, Any]) -> None:
+    detail["key"] = action_key(record["action_id"])
+    detail["numerator"] = record.get("numerator") or 1
+    detail["denominator"] = record.get("denominator") or 1
+    if record.get("operation") == "withdraw":
+        detail["withdraw"] = 1
+        return
+    detail["code"] = ACTION_NAMES.index(record["action"])
+    detail["date"] = parse_date(record["ex_date"])
+    symbol = (record.get("symbol") or "").encode("ascii")
+    detail["symbol"] = np.frombuffer(symbol.ljust(SYMBOL_BYTES, b"\0"), np.uint8)
 
 
 def _time(value: str | int) -> int:

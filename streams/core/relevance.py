@@ -4,7 +4,7 @@ A headline is what a story is about; its opening says whom else it concerns; fur
 the title 1.0, an exchange-qualified ticker or cashtag in the summary (or the first paragraph) 0.8, further down 0.4,
 and no more than 0.2 in a paragraph that lists five tickers or more. A name directly before an exchange-qualified ticker
 is that instrument's alias in this text, and its first word in the title is a mention in the title: that is how `Alibaba
-Stock Breaks Past 52-Week High` is about XNYS:BABA. Aliases of other texts are not remembered.
+Shares Pass Their 52-Week High` is about XNYS:BABA. Aliases of other texts are not remembered.
 """
 
 from __future__ import annotations

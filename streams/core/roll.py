@@ -1,286 +1,339 @@
 """What ends and begins at a session's edges: the verdict, the daily bar, the new levels.
 
-Order of a roll: per side the held extreme and the verdict, in the units of the old session; its bar; what expires with
-it. The new session's levels wait for its first trade, so that history which arrives before it still counts.
+Order of a roll: held prints are rejected, per machine the held extreme and the verdict, in the units of the old
+session; its bar; what expires with it. The new session's levels wait for its first trade, so that history which arrives
+before it still counts.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from streams.core.breakout import arm, judge, reaches_level, send_held_extreme
+from streams.core.actions import own_history_from, set_symbol
+from streams.core.breakout import arm, first_price, forget_signals, judge, reaches, send_held_extreme
+from streams.core.closing import close_of, judge_close
 from streams.core.compiled import njit
+from streams.core.extremes import extreme_of, forget_prices
+from streams.core.held import reject_held_prints
 from streams.core.layout import (
-    BAR_BROKE_DOWN,
-    BAR_BROKE_UP,
     BAR_OFFICIAL,
     BAR_TRADED,
-    BAR_TRIGGERED_DOWN,
-    BAR_TRIGGERED_UP,
-    CLOSE_CONSOLIDATED,
+    BAR_UNKNOWN_DOWN,
+    BAR_UNKNOWN_UP,
     CLOSE_NONE,
-    CLOSE_OFFICIAL,
+    CLOSE_WINDOW,
     DOWN,
+    FIRST_CLOSE,
+    MACHINES,
     UP,
     WINDOW_FULL,
+    WINDOW_PARTIAL,
 )
 from streams.core.momentum import derive_bases, derive_measures, expire_measures
-from streams.core.rows import BREAKOUT_OFF, NEVER_NS
+from streams.core.rows import BREAKOUT_OFF, KEPT_PRICES, NEVER_NS
 from streams.core.window import (
     average_true_range,
     breakout_history,
+    broke_bit,
     ring_find,
     ring_insert,
+    triggered_bit,
     window_coverage,
+    window_first,
     window_level,
 )
+from streams.core.world import Row, World
 
 
 @njit
-def close_session(
-    outputs: np.ndarray,
-    emitted: int,
-    record: int,
-    row: int,
-    hot: np.void,
-    warm: np.void,
-    ring: np.ndarray,
-    rules: np.void,
-) -> int:
-    """Give both sides' verdicts, once: on the official close where a bar brought it, else on the last trade."""
+def close_session(world: World, row: Row) -> None:
+    """Give the verdicts, once: on the official close where there is one, else on the last trade."""
+    warm = row.warm
     if warm["closed"] != 0:
-        return emitted
+        return
     warm["closed"] = 1
-    hot["segment_close_ns"] = 0
-    date = np.int64(hot["date"])
-    close = np.int64(hot["last"]) if warm["last_seen"] != 0 else np.int64(0)
-    source = np.int64(CLOSE_CONSOLIDATED) if warm["last_seen"] != 0 else np.int64(CLOSE_NONE)
-    index = ring_find(ring, np.int64(warm["bar_count"]), date)
-    if index >= 0 and ring[index]["flags"] & (BAR_OFFICIAL | BAR_TRADED) == BAR_OFFICIAL | BAR_TRADED:
-        close = np.int64(ring[index]["close"])
-        source = np.int64(CLOSE_OFFICIAL)
-    for side in range(2):
-        emitted = judge(outputs, emitted, record, row, date, warm, rules, side, close, source)
-    return emitted
+    row.hot["segment_close_ns"] = 0
+    reject_held_prints(world, row)
+    close, source = close_of(row)
+    warm["judged_close"] = close
+    for machine in range(FIRST_CLOSE):
+        judge(world, row, np.int64(machine), close, source)
+    for machine in range(FIRST_CLOSE, MACHINES):
+        judge_close(world, row, np.int64(machine), close, source)
 
 
 @njit
-def roll(
-    outputs: np.ndarray,
-    emitted: int,
-    record: int,
-    row: int,
-    hot: np.void,
-    warm: np.void,
-    ring: np.ndarray,
-    sessions: np.ndarray,
-    first: int,
-    count: int,
-    session: int,
-    time_ns: int,
-    clock_ns: int,
-    rules: np.void,
-) -> int:
+def roll(world: World, row: Row, session: int, time_ns: int, clock_ns: int) -> None:
     """End the row's session, if it has one, and enter another that has opened at `time_ns`."""
-    new = sessions[first + session]
+    hot = row.hot
+    warm = row.warm
+    first = np.int64(row.market["first"])
+    new = world.sessions[first + session]
     if hot["date"] > 0:
-        emitted = close_session(outputs, emitted, record, row, hot, warm, ring, rules)
-        _store_bar(hot, warm, ring, clock_ns)
-        old = sessions[first + np.int64(warm["session"])]
-        emitted = expire_measures(
-            outputs,
-            emitted,
-            record,
-            row,
-            warm,
-            np.int64(new["open_ns"]),
-            old["month_base"] != new["month_base"],
-            old["year_base"] != new["year_base"],
-        )
+        close_session(world, row)
+        _store_bar(row, clock_ns)
+        old = world.sessions[first + np.int64(warm["session"])]
+        month_changes = old["month_base"] != new["month_base"]
+        year_changes = old["year_base"] != new["year_base"]
+        expire_measures(world, row, np.int64(new["open_ns"]), month_changes, year_changes)
+    _keep_prices(row)
     hot["date"] = new["date"]
     hot["volume"] = 0
+    hot["prints"] = 0
     hot["segment_open_ns"] = 0
     hot["segment_close_ns"] = 0
+    is_cancelled = new["close_ns"] <= new["open_ns"]
     warm["session"] = session
     warm["open_ns"] = new["open_ns"]
     warm["close_ns"] = new["close_ns"]
     warm["break_start_ns"] = new["break_start_ns"]
     warm["break_end_ns"] = new["break_end_ns"]
-    warm["next_open_ns"] = sessions[first + session + 1]["open_ns"] if session + 1 < count else NEVER_NS
-    warm["closed"] = 1 if clock_ns >= new["close_ns"] + rules["grace_ns"] else 0
-    warm["from_start"] = 1 if time_ns < new["close_ns"] else 0
-    warm["traded"] = 0
-    warm["last_seen"] = 0
-    for side in range(2):
-        warm["state"][side] = BREAKOUT_OFF
-        warm["ordinal"][side] = 0
-        warm["pending"][side] = 0
-    return emitted
+    warm["next_open_ns"] = (
+        world.sessions[first + session + 1]["open_ns"] if session + 1 < row.market["count"] else NEVER_NS
+    )
+    warm["closed"] = 1 if is_cancelled or clock_ns >= new["close_ns"] + world.rules["grace_ns"] else 0
+    warm["from_start"] = 1 if is_cancelled or time_ns < new["close_ns"] else 0
+    warm["cancelled"] = 1 if is_cancelled else 0
+    begin_prints(row)
+    warm["stated_close"] = 0
+    warm["stated_source"] = CLOSE_NONE
+    warm["judged_close"] = 0
+    set_symbol(row.cold, np.int64(hot["date"]))
+    for machine in range(MACHINES):
+        forget_signals(row, np.int64(machine))
 
 
 @njit
-def derive_session(
-    outputs: np.ndarray,
-    emitted: int,
-    record: int,
-    row: int,
-    hot: np.void,
-    warm: np.void,
-    ring: np.ndarray,
-    sessions: np.ndarray,
-    first: int,
-    rules: np.void,
-) -> int:
+def begin_prints(row: Row) -> None:
+    """Begin a session, or one that never was, without a trade."""
+    row.hot["prints"] = 0
+    row.warm["prints_from"] = 0
+    row.warm["traded"] = 0
+    row.cold["held_prints"] = 0
+    row.cold["held_ordinal"] = 0
+    forget_prices(row.warm)
+
+
+@njit
+def derive_session(world: World, row: Row) -> None:
     """Fix the session's levels, bases and thresholds from the bars known now: at its first trade, once."""
-    session = np.int64(warm["session"])
-    bars = np.int64(warm["bar_count"])
-    status, present, expected = window_coverage(
-        ring, bars, sessions, first, session, np.int64(rules["coverage_ppm"]), np.int64(rules["recent_sessions"])
-    )
-    window_first = np.int64(sessions[first + session]["window_first"])
-    start = np.int64(sessions[first + window_first]["date"])
-    end = np.int64(hot["date"])
-    warm["window_status"] = status
-    warm["sessions"] = present
-    warm["sessions_expected"] = expected
-    warm["window_start"] = start
-    warm["window_end"] = sessions[first + max(session - 1, 0)]["date"]
-    warm["atr"] = average_true_range(ring, bars, end)
-    is_full = status == WINDOW_FULL
+    warm = row.warm
     previous_base = warm["base"].copy()
     previous_date = warm["base_date"].copy()
-    for side in range(2):
-        level, date = window_level(ring, bars, start, end, side)
-        warm["level"][side] = level
-        warm["level_date"][side] = date
-        warm["level_age"][side] = _sessions_since(sessions, first, session, date)
-        fresh, streak = breakout_history(ring, bars, sessions, first, session, side, np.int64(rules["fresh_sessions"]))
-        warm["fresh"][side] = fresh
-        warm["streak"][side] = streak
-        arm(warm, rules, side, is_full)
-    derive_bases(warm, ring, bars, sessions, first, session, is_full)
-    return derive_measures(outputs, emitted, record, row, warm, rules, previous_base, previous_date)
+    derive_levels(world, row)
+    for machine in range(MACHINES):
+        forget_signals(row, np.int64(machine))
+        arm(world, row, np.int64(machine), is_full(warm, np.int64(machine)), np.int64(0))
+    derive_bases(world, row, np.int64(warm["session"]), is_full(warm, np.int64(0)))
+    derive_measures(world, row, previous_base, previous_date, np.int64(warm["open_ns"]), False)
 
 
 @njit
-def store_official_bar(
-    warm: np.void, ring: np.ndarray, bar: np.void, sessions: np.ndarray, first: int, session: int, rules: np.void
-) -> bool:
+def is_full(warm: np.void, machine: int) -> bool:
+    """Return whether a machine's window is full and its level known."""
+    window = machine >> 1
+    if window == CLOSE_WINDOW:
+        window = np.int64(0)
+    return warm["window_status"][window] == WINDOW_FULL and warm["level"][machine] > 0
+
+
+@njit
+def derive_levels(world: World, row: Row) -> None:
+    """Work out what the session knows of its windows: coverage, levels, what they were made of, and the range."""
+    warm = row.warm
+    session = np.int64(warm["session"])
+    first = np.int64(row.market["first"])
+    end = np.int64(row.hot["date"])
+    warm["history_from"] = own_history_from(row.cold, end)
+    warm["atr"] = average_true_range(row, end)
+    for window in range(np.int64(world.rules["windows"])):
+        status, present, expected = window_coverage(world, row, session, np.int64(window))
+        start = np.int64(world.sessions[first + window_first(world, row, session, np.int64(window))]["date"])
+        warm["window_status"][window] = status
+        warm["sessions"][window] = present
+        warm["sessions_expected"][window] = expected
+        warm["window_start"][window] = start
+        warm["window_end"][window] = world.sessions[first + max(session - 1, 0)]["date"]
+        for side in range(2):
+            _derive_level(world, row, np.int64(2 * window + side), start, end)
+            if window == 0 and world.rules["machine"][FIRST_CLOSE + side] != 0:
+                _derive_level(world, row, np.int64(FIRST_CLOSE + side), start, end)
+
+
+@njit
+def store_official_bar(world: World, row: Row, bar: np.void, session: int) -> bool:
     """Put a bar record into the ring; returns False when it is older than all the ring holds.
 
     Whether the bar's own session broke out is judged by the bars before it as they are now known.
     """
-    index, count = ring_insert(ring, np.int64(warm["bar_count"]), np.int64(bar["date"]))
+    warm = row.warm
+    index, count = ring_insert(row.ring, np.int64(warm["bar_count"]), np.int64(bar["date"]))
     if index < 0:
         return False
     warm["bar_count"] = count
-    triggered = np.int64(ring[index]["flags"]) & (BAR_TRIGGERED_UP | BAR_TRIGGERED_DOWN)
-    ring[index] = bar
-    flags = np.int64(bar["flags"]) | triggered
-    if flags & BAR_TRADED != 0:
-        status = window_coverage(
-            ring, count, sessions, first, session, np.int64(rules["coverage_ppm"]), np.int64(rules["recent_sessions"])
-        )[0]
-        if status == WINDOW_FULL:
-            window_first = np.int64(sessions[first + session]["window_first"])
-            start = np.int64(sessions[first + window_first]["date"])
-            end = np.int64(bar["date"])
-            high = window_level(ring, count, start, end, np.int64(UP))[0]
-            low = window_level(ring, count, start, end, np.int64(DOWN))[0]
-            if high > 0 and reaches_level(rules, np.int64(bar["high"]), high, np.int64(UP)):
-                flags |= BAR_BROKE_UP
-            if low > 0 and reaches_level(rules, np.int64(bar["low"]), low, np.int64(DOWN)):
-                flags |= BAR_BROKE_DOWN
-    ring[index]["flags"] = flags
+    kept = row.ring[index]
+    triggered = np.int64(kept["flags"]) & (triggered_bit(np.int64(UP)) | triggered_bit(np.int64(DOWN)))
+    marks = np.int64(kept["marks"])
+    row.ring[index] = bar
+    row.ring[index]["flags"] = (np.int64(bar["flags"]) & (BAR_OFFICIAL | BAR_TRADED)) | triggered
+    row.ring[index]["marks"] = marks
+    judge_bar(world, row, index, session)
     return True
 
 
 @njit
-def set_deadline(hot: np.void, warm: np.void, rules: np.void) -> int:
-    """Work out, store and return the first clock time at which the row has something to do."""
-    deadline = np.int64(warm["next_open_ns"])
-    if warm["closed"] == 0:
-        deadline = min(deadline, np.int64(warm["close_ns"]) + np.int64(rules["grace_ns"]))
-    for side in range(2):
-        if warm["pending"][side] != 0:
-            deadline = min(deadline, np.int64(warm["conflated_until_ns"][side]))
-    hot["deadline_ns"] = deadline
-    return deadline
+def judge_bar(world: World, row: Row, index: int, session: int) -> None:
+    """Mark on which sides an official bar passed the levels before it."""
+    warm = row.warm
+    bar = row.ring[index]
+    if bar["flags"] & BAR_OFFICIAL == 0:
+        return
+    date = np.int64(bar["date"])
+    own = np.int64(warm["history_from"])
+    warm["history_from"] = own_history_from(row.cold, date)
+    flags = np.int64(bar["flags"])
+    marks = np.int64(bar["marks"])
+    for window in range(np.int64(world.rules["windows"])):
+        is_judged = flags & BAR_TRADED != 0
+        if is_judged:
+            is_judged = window_coverage(world, row, session, np.int64(window))[0] == WINDOW_FULL
+        begins = window_first(world, row, session, np.int64(window))
+        start = np.int64(world.sessions[np.int64(row.market["first"]) + begins]["date"])
+        for side in range(2):
+            machine = np.int64(2 * window + side)
+            broke = False
+            if is_judged:
+                level = window_level(world, row, start, date, machine)[0]
+                price = np.int64(bar["high"]) if side == UP else np.int64(bar["low"])
+                broke = level > 0 and reaches(price, first_price(world.rules, level, np.int64(side)), np.int64(side))
+            bit = broke_bit(machine)
+            if window == 0:
+                flags = flags | bit if broke else flags & ~bit
+            else:
+                marks = marks | bit if broke else marks & ~bit
+    bar["flags"] = flags
+    bar["marks"] = marks
+    warm["history_from"] = own
 
 
 @njit
-def tell_clock(
-    outputs: np.ndarray,
-    emitted: int,
-    record: int,
-    row: int,
-    hot: np.void,
-    warm: np.void,
-    ring: np.ndarray,
-    sessions: np.ndarray,
-    first: int,
-    count: int,
-    session: int,
-    clock_ns: int,
-    rules: np.void,
-) -> int:
+def set_deadline(world: World, row: Row) -> None:
+    """Work out and store the first clock time at which the row has something to do."""
+    warm = row.warm
+    deadline = np.int64(warm["next_open_ns"])
+    if warm["closed"] == 0:
+        deadline = min(deadline, np.int64(warm["close_ns"]) + np.int64(world.rules["grace_ns"]))
+    for machine in range(FIRST_CLOSE):
+        if warm["pending"][machine] != 0:
+            deadline = min(deadline, np.int64(warm["conflated_until_ns"][machine]))
+    row.hot["deadline_ns"] = deadline
+    if deadline < world.partition["deadline_ns"]:
+        world.partition["deadline_ns"] = deadline
+
+
+@njit
+def tell_clock(world: World, row: Row, session: int, clock_ns: int) -> None:
     """Let a clock pass over a row: held extremes, the verdict, the roll into `session`, each when its time has come.
 
     Running it again with the same clock changes nothing.
     """
+    hot = row.hot
+    warm = row.warm
     if hot["date"] > 0:
-        date = np.int64(hot["date"])
-        if warm["closed"] == 0 and clock_ns >= warm["close_ns"] + rules["grace_ns"]:
-            emitted = close_session(outputs, emitted, record, row, hot, warm, ring, rules)
-        for side in range(2):
-            if warm["pending"][side] != 0 and clock_ns >= warm["conflated_until_ns"][side]:
-                emitted = send_held_extreme(outputs, emitted, record, row, date, warm, rules, side)
-    if session >= 0 and sessions[first + session]["date"] > hot["date"]:
-        emitted = roll(
-            outputs, emitted, record, row, hot, warm, ring, sessions, first, count, session, clock_ns, clock_ns, rules
-        )
-    return emitted
+        if warm["closed"] == 0 and clock_ns >= warm["close_ns"] + world.rules["grace_ns"]:
+            close_session(world, row)
+        for machine in range(FIRST_CLOSE):
+            if warm["pending"][machine] != 0 and clock_ns >= warm["conflated_until_ns"][machine]:
+                send_held_extreme(world, row, np.int64(machine))
+    if session >= 0 and world.sessions[np.int64(row.market["first"]) + session]["date"] > hot["date"]:
+        roll(world, row, session, clock_ns, clock_ns)
+
+
+@njit
+def _derive_level(world: World, row: Row, machine: int, start: int, end: int) -> None:
+    warm = row.warm
+    level, date, raw, numerator, denominator, unknown = window_level(world, row, start, end, machine)
+    warm["level"][machine] = level
+    warm["level_date"][machine] = date
+    warm["level_raw"][machine] = raw
+    warm["level_numerator"][machine] = numerator
+    warm["level_denominator"][machine] = denominator
+    warm["level_unknown"][machine] = unknown
+    session = np.int64(warm["session"])
+    warm["level_age"][machine] = _sessions_since(world, row, session, date)
+    fresh, streak = breakout_history(world, row, session, machine)
+    warm["fresh"][machine] = fresh
+    warm["streak"][machine] = streak
 
 
 # The bar of the session that ends: from its trades, or as a session known to have had none.
 @njit
-def _store_bar(hot: np.void, warm: np.void, ring: np.ndarray, clock_ns: int) -> None:
+def _store_bar(row: Row, clock_ns: int) -> None:
+    warm = row.warm
+    high = extreme_of(warm, np.int64(UP))
+    low = extreme_of(warm, np.int64(DOWN))
+    is_traded = high > 0 and low > 0
     known_idle = warm["from_start"] != 0 and clock_ns >= warm["close_ns"]
-    if warm["traded"] == 0 and not known_idle:
+    if not is_traded and not known_idle:
         return
-    index, count = ring_insert(ring, np.int64(warm["bar_count"]), np.int64(hot["date"]))
+    index, count = ring_insert(row.ring, np.int64(warm["bar_count"]), np.int64(row.hot["date"]))
     if index < 0:
         return
     warm["bar_count"] = count
-    flags = np.int64(ring[index]["flags"])
+    bar = row.ring[index]
+    flags = np.int64(bar["flags"])
+    marks = np.int64(bar["marks"])
     if flags & BAR_OFFICIAL == 0:
         flags = np.int64(0)
-        bar = ring[index]
-        bar["spare"] = 0
         bar["open"] = 0
         bar["high"] = 0
         bar["low"] = 0
         bar["close"] = 0
         bar["volume"] = 0
-        if warm["traded"] != 0:
+        if is_traded:
             flags = np.int64(BAR_TRADED)
+            flags |= BAR_UNKNOWN_UP if warm["extreme_unknown"][UP] != 0 else 0
+            flags |= BAR_UNKNOWN_DOWN if warm["extreme_unknown"][DOWN] != 0 else 0
+            close = close_of(row)[0]
             bar["open"] = warm["open"]
-            bar["high"] = warm["high"]
-            bar["low"] = warm["low"]
-            bar["close"] = hot["last"] if warm["last_seen"] != 0 else warm["latest"]
-            bar["volume"] = hot["volume"]
-    if warm["ordinal"][UP] > 0:
-        flags |= BAR_TRIGGERED_UP
-    if warm["ordinal"][DOWN] > 0:
-        flags |= BAR_TRIGGERED_DOWN
-    ring[index]["flags"] = flags
+            bar["high"] = high
+            bar["low"] = low
+            bar["close"] = close if close > 0 else warm["latest"]
+            bar["volume"] = row.hot["volume"]
+    for machine in range(FIRST_CLOSE):
+        if warm["standing"][machine] > 0:
+            if machine < 2:
+                flags |= triggered_bit(np.int64(machine))
+            else:
+                marks |= triggered_bit(np.int64(machine))
+    bar["flags"] = flags
+    bar["marks"] = marks
+
+
+# The best prices of the session that ends, for what is cancelled or comes late.
+@njit
+def _keep_prices(row: Row) -> None:
+    warm = row.warm
+    cold = row.cold
+    cold["before_date"] = row.hot["date"]
+    for side in range(2):
+        cold["before_count"][side] = warm["best_count"][side]
+        cold["before_floor"][side] = warm["floor"][side]
+        for at in range(KEPT_PRICES):
+            cold["before_best"][side, at] = warm["best"][side, at]
+            cold["before_trades"][side, at] = warm["best_trades"][side, at]
 
 
 @njit
-def _sessions_since(sessions: np.ndarray, first: int, session: int, date: int) -> int:
-    since = 0
+def _sessions_since(world: World, row: Row, session: int, date: int) -> int:
+    since = np.int64(0)
     if date == 0:
-        return 0
-    while session - since > 0 and sessions[first + session - since]["date"] > date:
+        return since
+    first = np.int64(row.market["first"])
+    while session - since > 0 and world.sessions[first + session - since]["date"] > date:
         since += 1
     return since
+
+
+assert BREAKOUT_OFF == 0
+assert WINDOW_PARTIAL == 0

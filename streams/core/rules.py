@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -9,10 +10,21 @@ from typing import Final
 
 import numpy as np
 
-from streams.core.layout import FAMILY_NAMES, FIRST_MEASURE, MEASURE_COUNT
+from streams.core.layout import (
+    FAMILIES_DEFAULT,
+    FAMILY_CLOSE_HIGH,
+    FAMILY_HIGH,
+    FAMILY_NAMES,
+    FIRST_CLOSE,
+    FIRST_LOOKBACK,
+    FIRST_MEASURE,
+    MACHINES,
+    MEASURE_COUNT,
+    WINDOWS_MAX,
+)
 from streams.core.units import NS, parse_decimal
 
-RULES_VERSION: Final = "fiftytwo-rules-1"
+RULES_VERSION: Final = "fiftytwo-rules-2"
 
 # Thresholds are compared as close x RATIO / RATIO_ONE in exact integers.
 RATIO_ONE: Final = 10_000
@@ -30,12 +42,17 @@ DEFAULT_THRESHOLDS: Final[Mapping[str, tuple[str, str]]] = {
     "roc_60": ("0.30", "0.25"),
 }
 
+TRIGGER_ELIGIBILITIES: Final = ("high_low", "high_low_and_last")
+LOOKBACK_FAMILY: Final = re.compile(r"(high|low)_([1-9]\d{0,3}[sd])")
+_SIDES: Final = ("high", "low")
+
 RULES = np.dtype(
     [
         ("equality_match", "i8"),
         ("coverage_ppm", "i8"),
         ("recent_sessions", "i8"),
-        ("hysteresis_min", "i8"),
+        ("hysteresis_ticks", "i8"),
+        ("tick", "i8"),
         ("hysteresis_bps", "i8"),
         ("hysteresis_atr", "f8"),
         ("max_triggers", "i8"),
@@ -45,6 +62,12 @@ RULES = np.dtype(
         ("skew_ns", "i8"),
         ("max_entries", "i8"),
         ("band", "i8"),
+        ("trigger_last", "i8"),  # late and derived trades never trigger
+        ("split_guard", "i8"),
+        ("bad_print_bps", "i8"),
+        ("bad_print_trades", "i8"),
+        ("windows", "i8"),
+        ("machine", "i8", (MACHINES,)),  # whether a breakout machine is on
         ("enabled", "i8", (len(FAMILY_NAMES),)),
         ("enter", "i8", (MEASURE_COUNT, 2)),
         ("exit", "i8", (MEASURE_COUNT, 2)),
@@ -72,8 +95,15 @@ class Rules:
         close_grace_s: A session is closed this long after its bell.
         skew_s: A record further ahead of the reference time than this is refused.
         max_entries: Most entries of one momentum measure and side in one session.
-        families: The families that are emitted.
+        families: The families that are emitted. Besides the named ones, those of other look-backs, `high_126s` or
+            `low_90d`, of at most two look-backs.
         thresholds: Enter and exit per measure, as returns (`0.05`) or, for proximity, ratios to the level (`0.98`).
+        trigger_eligibility: `high_low` (every trade that may set the day's high may trigger) or `high_low_and_last`
+            (late and derived trades move the extremes and trigger nothing).
+        split_guard: Withhold what an instrument says whose first trade looks like a split that nobody announced.
+        bad_print_band: A new extreme further than this share from the median of the session's last twenty trades is
+            held until it is confirmed; 0 holds nothing.
+        bad_print_trades: As many trades out there confirm each other; one of another venue always does.
         band: Skip the machines for ticks that cannot move them. Off only to check that it changes nothing.
 
     Raises:
@@ -94,19 +124,37 @@ class Rules:
     close_grace_s: int = 900
     skew_s: int = 5
     max_entries: int = 3
-    families: tuple[str, ...] = FAMILY_NAMES
+    families: tuple[str, ...] = FAMILIES_DEFAULT
     thresholds: Mapping[str, tuple[str, str]] = field(default_factory=lambda: dict(DEFAULT_THRESHOLDS))
+    trigger_eligibility: str = "high_low"
+    split_guard: bool = True
+    bad_print_band: float = 0.1
+    bad_print_trades: int = 3
     band: bool = True
 
     def __post_init__(self) -> None:
         if self.equality not in ("strict", "match"):
             raise ValueError(f"rules.equality: expected 'strict' or 'match', found {self.equality!r}")
+        if self.trigger_eligibility not in TRIGGER_ELIGIBILITIES:
+            raise ValueError(
+                f"rules.trigger_eligibility: expected {' or '.join(map(repr, TRIGGER_ELIGIBILITIES))}, "
+                f"found {self.trigger_eligibility!r}"
+            )
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"rules.{name}: expected {low} to {high}, found {value}")
-        if unknown := sorted(set(self.families) - set(FAMILY_NAMES)):
-            raise ValueError(f"rules.families: expected names among {', '.join(FAMILY_NAMES)}; found {unknown[0]!r}")
+        known = set(FAMILY_NAMES)
+        if unknown := sorted(name for name in set(self.families) - known if not LOOKBACK_FAMILY.fullmatch(name)):
+            raise ValueError(
+                f"rules.families: expected names among {', '.join(FAMILY_NAMES)} or of a look-back such as high_126s; "
+                f"found {unknown[0]!r}"
+            )
+        if len(self.lookbacks) >= WINDOWS_MAX:
+            raise ValueError(
+                f"rules.families: expected families of at most {WINDOWS_MAX - 1} look-backs of your own, "
+                f"found {', '.join(self.lookbacks)}"
+            )
         if unknown := sorted(set(self.thresholds) - set(DEFAULT_THRESHOLDS)):
             raise ValueError(
                 f"rules.thresholds: expected names among {', '.join(DEFAULT_THRESHOLDS)}; found {unknown[0]!r}"
@@ -120,6 +168,23 @@ class Rules:
         """Return the enter and exit thresholds of a measure as written; the exit is empty where it has none."""
         return self.thresholds.get(family, DEFAULT_THRESHOLDS[family])
 
+    @property
+    def lookbacks(self) -> tuple[str, ...]:
+        """The look-backs of families other than the named ones, in the order of `families`."""
+        found = (LOOKBACK_FAMILY.fullmatch(name) for name in self.families)
+        return tuple(dict.fromkeys(match[2] for match in found if match))
+
+    def family_name(self, number: int) -> str:
+        """Return the name of a family by the number that outputs carry."""
+        if number < FIRST_LOOKBACK:
+            return FAMILY_NAMES[number]
+        window, side = divmod(number - FIRST_LOOKBACK, 2)
+        return f"{_SIDES[side]}_{self.lookbacks[window]}"
+
+    def family_lookback(self, number: int) -> str:
+        """Return the look-back of a breakout family by its number."""
+        return self.lookback if number < FIRST_LOOKBACK else self.lookbacks[(number - FIRST_LOOKBACK) // 2]
+
     def array(self) -> np.ndarray:
         """Return the rules as one element of `RULES`: integers of nanoseconds, price units and ratios of 1/10,000."""
         array = np.zeros(1, RULES)
@@ -127,7 +192,8 @@ class Rules:
         rules["equality_match"] = self.equality == "match"
         rules["coverage_ppm"] = round(self.coverage_min * 1_000_000)
         rules["recent_sessions"] = self.recent_sessions
-        rules["hysteresis_min"] = self.hysteresis_ticks * parse_decimal(self.tick_size)
+        rules["hysteresis_ticks"] = self.hysteresis_ticks
+        rules["tick"] = parse_decimal(self.tick_size)
         rules["hysteresis_bps"] = self.hysteresis_bps
         rules["hysteresis_atr"] = self.hysteresis_atr
         rules["max_triggers"] = self.max_triggers
@@ -137,9 +203,19 @@ class Rules:
         rules["skew_ns"] = self.skew_s * NS
         rules["max_entries"] = self.max_entries
         rules["band"] = self.band
+        rules["trigger_last"] = self.trigger_eligibility == "high_low_and_last"
+        rules["split_guard"] = self.split_guard
+        rules["bad_print_bps"] = round(self.bad_print_band * 10_000)
+        rules["bad_print_trades"] = self.bad_print_trades
+        rules["windows"] = 1 + len(self.lookbacks)
+        for side, family in enumerate((FAMILY_HIGH, FAMILY_HIGH + 1)):
+            rules["machine"][side] = FAMILY_NAMES[family] in self.families
+            rules["machine"][FIRST_CLOSE + side] = FAMILY_NAMES[FAMILY_CLOSE_HIGH + side] in self.families
+        for machine in range(2, 2 + 2 * len(self.lookbacks)):
+            rules["machine"][machine] = self.family_name(FIRST_LOOKBACK + machine - 2) in self.families
         for index, family in enumerate(FAMILY_NAMES):
             rules["enabled"][index] = family in self.families
-            if index < FIRST_MEASURE:
+            if not FIRST_MEASURE <= index < FIRST_MEASURE + MEASURE_COUNT:
                 continue
             measure = index - FIRST_MEASURE
             enter, leave = self.threshold(family)
@@ -165,6 +241,8 @@ _RANGES: Final = (
     ("close_grace_s", 0, 3_600),
     ("skew_s", 0, 3_600),
     ("max_entries", 1, 100),
+    ("bad_print_band", 0.0, 1.0),
+    ("bad_print_trades", 2, 5),
 )
 
 

@@ -10,7 +10,8 @@ from datetime import date, timedelta
 import numpy as np
 
 from streams.core.compiled import njit
-from streams.core.layout import MARKET, RING_BARS, SESSION
+from streams.core.eligibility import LISTING_LETTERS, venue_number
+from streams.core.layout import MARKET, RING_BARS, SESSION, WINDOWS_MAX
 
 _EPOCH = date(1970, 1, 1)
 _LOOKBACK = re.compile(r"([1-9]\d{0,3})([dsy])")
@@ -27,6 +28,9 @@ class Sessions:
         closes_ns: Regular closes, int64 nanoseconds UTC.
         break_starts_ns: Start of the lunch break, 0 where there is none.
         break_ends_ns: End of the lunch break, 0 where there is none.
+        extended_opens_ns: First instant of each session with its extended hours, None where the market has none.
+        extended_closes_ns: End of each session with its extended hours, None where the market has none.
+        trade_date_ends_ns: What trades from here on belongs to the next session; None for the extended closes.
     """
 
     mic: str
@@ -35,9 +39,14 @@ class Sessions:
     closes_ns: np.ndarray
     break_starts_ns: np.ndarray
     break_ends_ns: np.ndarray
+    extended_opens_ns: np.ndarray | None = None
+    extended_closes_ns: np.ndarray | None = None
+    trade_date_ends_ns: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        columns = (self.opens_ns, self.closes_ns, self.break_starts_ns, self.break_ends_ns)
+        columns = [self.opens_ns, self.closes_ns, self.break_starts_ns, self.break_ends_ns]
+        extended = (self.extended_opens_ns, self.extended_closes_ns, self.trade_date_ends_ns)
+        columns += [column for column in extended if column is not None]
         if len(self.dates) == 0 or any(len(column) != len(self.dates) for column in columns):
             raise ValueError(f"{self.mic}: expected columns of equal length with at least one session")
         if np.any(np.diff(self.dates) <= 0) or np.any(self.opens_ns[1:] < self.closes_ns[:-1]):
@@ -64,8 +73,25 @@ class Markets:
         self.session = np.concatenate([_session_array(entry, lookback) for entry in sessions])
         first = 0
         for index, entry in enumerate(sessions):
-            self.market[index] = (first, len(entry.dates))
+            letter = LISTING_LETTERS.get(entry.mic)
+            self.market[index] = (first, len(entry.dates), venue_number(entry.mic), venue_number(letter))
             first += len(entry.dates)
+
+    def with_windows(self, lookbacks: Sequence[str]) -> np.ndarray:
+        """Return a copy of all sessions with the windows of more look-backs worked out.
+
+        Raises:
+            ValueError: A look-back is malformed or longer than the ring of bars holds, or there are too many.
+        """
+        if len(lookbacks) > WINDOWS_MAX - 1:
+            raise ValueError(f"expected at most {WINDOWS_MAX - 1} look-backs of your own, found {len(lookbacks)}")
+        sessions = self.session.copy()
+        sessions["windows_first"] = sessions["window_first"][:, None]
+        for mic, (first, count, *_) in zip(self.mics, self.market.tolist(), strict=True):
+            part = sessions[first : first + count]
+            for window, lookback in enumerate(lookbacks, 1):
+                part["windows_first"][:, window] = _checked_window(mic, part["date"], lookback)
+        return sessions
 
     def index(self, mic: str) -> int:
         """Return a market's index.
@@ -80,8 +106,8 @@ class Markets:
 
     def sessions_of(self, mic: str) -> np.ndarray:
         """Return a view of a market's sessions, dtype `SESSION`, in date order."""
-        first, count = self.market[self.index(mic)]
-        return self.session[first : first + count]
+        market = self.market[self.index(mic)]
+        return self.session[market["first"] : market["first"] + market["count"]]
 
     def session_at(self, mic: str, time_ns: int) -> np.void | None:
         """Return the latest session that has opened at `time_ns`, or None before the first."""
@@ -95,6 +121,15 @@ class Markets:
         index = int(np.searchsorted(sessions["date"], session_date))
         return sessions[index] if index < len(sessions) and sessions[index]["date"] == session_date else None
 
+    def session_of_trade_date(self, mic: str, time_ns: int) -> np.void | None:
+        """Return the session that a trade of any time of day belongs to, or None after the last.
+
+        Trades after the end of a trade date, of the night, a weekend or a holiday, belong to the next session.
+        """
+        sessions = self.sessions_of(mic)
+        index = int(np.searchsorted(sessions["trade_date_end_ns"], time_ns, side="right"))
+        return sessions[index] if index < len(sessions) else None
+
 
 def _session_array(sessions: Sessions, lookback: str) -> np.ndarray:
     array = np.zeros(len(sessions.dates), SESSION)
@@ -103,17 +138,30 @@ def _session_array(sessions: Sessions, lookback: str) -> np.ndarray:
     array["close_ns"] = sessions.closes_ns
     array["break_start_ns"] = sessions.break_starts_ns
     array["break_end_ns"] = sessions.break_ends_ns
-    array["window_first"] = _window_first(sessions.dates, lookback)
-    longest = int(np.max(np.arange(len(array)) - array["window_first"]))
-    if longest > RING_BARS - 1:
-        raise ValueError(
-            f"lookback: expected a window of at most {RING_BARS - 1} sessions, "
-            f"found {longest} with {lookback!r} on {sessions.mic}"
-        )
+    array["extended_open_ns"] = _or(sessions.extended_opens_ns, sessions.opens_ns)
+    array["extended_close_ns"] = _or(sessions.extended_closes_ns, sessions.closes_ns)
+    array["trade_date_end_ns"] = _or(sessions.trade_date_ends_ns, array["extended_close_ns"])
+    array["window_first"] = _checked_window(sessions.mic, sessions.dates, lookback)
+    array["windows_first"] = array["window_first"][:, None]
     months = sessions.dates.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
     array["month_base"] = np.searchsorted(months, months) - 1
     array["year_base"] = np.searchsorted(months // 12, months // 12) - 1
     return array
+
+
+def _or(column: np.ndarray | None, default: np.ndarray) -> np.ndarray:
+    return default if column is None else column
+
+
+def _checked_window(mic: str, dates: np.ndarray, lookback: str) -> np.ndarray:
+    first = _window_first(dates, lookback)
+    longest = int(np.max(np.arange(len(dates)) - first))
+    if longest > RING_BARS - 1:
+        raise ValueError(
+            f"lookback: expected a window of at most {RING_BARS - 1} sessions, "
+            f"found {longest} with {lookback!r} on {mic}"
+        )
+    return first
 
 
 def _window_first(dates: np.ndarray, lookback: str) -> np.ndarray:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
-from uuid import UUID, uuid5
+from typing import Any, Final
+from uuid import UUID
 
 import numpy as np
 
 from streams.core.engine import Engine, Folded
 from streams.core.layout import (
     CLOSE_NAMES,
+    FAMILY_CLOSE_HIGH,
+    FAMILY_HELD_PRINT,
     FAMILY_MTD,
     FAMILY_NAMES,
     FAMILY_PROXIMITY_LOW,
@@ -19,20 +23,38 @@ from streams.core.layout import (
     FAMILY_ROC_20,
     FAMILY_ROC_60,
     FAMILY_SESSION_RETURN,
+    FAMILY_SUSPECTED_SPLIT,
     FAMILY_YTD,
+    FIRST_LOOKBACK,
     FIRST_MEASURE,
+    HALT_NAMES,
+    MEASURE_COUNT,
+    REASON_NAMES,
     SIDE_NAMES,
     TRANSITION_EXPIRED,
     TRANSITION_NAMES,
     TRIGGER_NAMES,
+    VERDICT_NAMES,
     WINDOW_NAMES,
 )
+from streams.core.rows import OUT
 from streams.core.rules import RULES_VERSION
+from streams.core.units import format_date
 
 NAMESPACE: Final = UUID("14cf0421-c16e-56e4-953d-02cda238d903")
 RATIO_DIGITS: Final = 6
+_RATIO_ONE: Final[int] = 10**RATIO_DIGITS
 BASIS: Final = "intraday"
+BASIS_CLOSE: Final = "close"
 SCOPE: Final = "regular"
+_NAMESPACE_BYTES: Final = NAMESPACE.bytes
+# A UUID's variant takes the two high bits of a hexadecimal digit: they become 10.
+_VARIANTS: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+# Every field of an output, and its width where it holds text.
+_OUT_NAMES: Final = OUT.names or ()
+_OUT_FIELDS: Final = tuple(
+    (name, OUT[name].shape[0] if OUT[name].base == np.uint8 and OUT[name].shape else 0) for name in _OUT_NAMES
+)
 RETURN_FAMILIES: Final = (
     FAMILY_SESSION_RETURN,
     FAMILY_MTD,
@@ -67,6 +89,9 @@ class Level:
     sessions_expected: int
     window_status: str
     age_sessions: int
+    source_price: int
+    adjustment: tuple[int, int]
+    extreme_unknown: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +105,26 @@ class Breakout:
     streak: int
     failed: bool
     recovered: bool
+    reason: str | None
+    verdict: str | None
+    degraded: bool
     close_source: str | None
     distance: float | None
     distance_atr: float | None
     nearness: float | None
     returns: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """What only a suspected split has: the close before, the ratio it looks like, and what was withheld meanwhile."""
+
+    last_close: int
+    last_close_date: int
+    new_units: int
+    old_units: int
+    withheld: int
+    lost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +146,23 @@ class Signal:
         signal_id: Name of the signal, the same for all its transitions.
         event_id: Name of this transition.
         revision: Number of this transition among those of its signal, from 1.
-        transition: `triggered`, `new_extreme`, `failed`, `confirmed`, `unconfirmed`; `entered`, `exited`, `expired`.
-        family: `high_52w`, `low_52w`, a proximity family or a momentum measure.
+        transition: `triggered`, `new_extreme`, `failed`, `confirmed`, `unconfirmed`, `amended`, `retracted`;
+            `entered`, `exited`, `expired`; `suspect`, `released`, `discarded`; `held`, `believed`, `rejected`.
+        family: A breakout, proximity or momentum family, `suspected_split` or `held_print`.
         side: `up` or `down`.
         ordinal: Number of the signal among those of its instrument, family, side and session, from 1.
         instrument: Instrument id, `MIC:SYMBOL`.
         session_date: Session of the trigger or entry, days since 1970.
         event_ns: When it happened, nanoseconds since 1970, by the log's own times.
         price: Price of the transition in units of 1e-8, None where it has none.
-        trigger: The trade that triggered or entered.
-        breakout: Present for `high_52w` and `low_52w`.
-        measure: Present for the others.
+        trigger: The trade that triggered or entered, that was held, or that made a split suspected.
+        breakout: Present for breakouts of a level.
+        measure: Present for measures and proximity.
+        suspicion: Present for `suspected_split`.
+        basis: `intraday`, or `close` where only closes count.
+        symbol: The symbol to show, the id's own unless a change of symbol took effect.
+        held: Whether it was withheld under suspicion of a split and released since.
+        halt: Status of trading when it was said: `none`, `halted`, `paused_luld` or `limit_state`.
         rules: Version of the rules.
         calendar: Version of the calendar.
         record: Index, in the folded batch, of the record that caused it.
@@ -136,6 +182,11 @@ class Signal:
     trigger: Trade
     breakout: Breakout | None
     measure: Measure | None
+    suspicion: Suspicion | None
+    basis: str
+    symbol: str
+    held: bool
+    halt: str
     rules: str
     calendar: str
     record: int
@@ -143,41 +194,71 @@ class Signal:
 
 def signals_of(folded: Folded, engine: Engine) -> list[Signal]:
     """Return the transitions of a fold as signals, in order."""
-    return [_signal(output, engine) for output in folded.signals]
+    return [_signal(output, engine) for output in _plain(folded.signals)] if len(folded.signals) else []
 
 
 def ratio(numerator: int, denominator: int) -> float | None:
     """Return numerator / denominator rounded half-even to six decimals, exactly; None when the denominator is 0."""
     if denominator == 0:
         return None
-    scale: int = 10**RATIO_DIGITS
-    quotient, rest = divmod(numerator * scale, denominator)
-    if 2 * rest > denominator or (2 * rest == denominator and quotient % 2):
+    scaled = numerator * _RATIO_ONE
+    quotient = scaled // denominator
+    twice_rest = 2 * (scaled - quotient * denominator)
+    if twice_rest > denominator or (twice_rest == denominator and quotient % 2):
         quotient += 1
-    return quotient / scale
+    return quotient / _RATIO_ONE
 
 
 @lru_cache(maxsize=65_536)
-def signal_id(instrument: str, family: str, side: str, session_date: str, ordinal: int) -> str:
+def signal_id(
+    instrument: str, family: str, side: str, session_date: str, ordinal: int, basis: str = BASIS
+) -> str:
     """Return the name of a signal: the same for the same market event, wherever and whenever it is computed."""
-    return str(uuid5(NAMESPACE, f"{instrument}|{family}|{side}|{BASIS}|{SCOPE}|{session_date}|{ordinal}"))
+    return content_id(f"{instrument}|{family}|{side}|{basis}|{SCOPE}|{session_date}|{ordinal}")
 
 
 def event_id(signal: str, transition: str, revision: int) -> str:
     """Return the name of a transition of a signal."""
-    return str(uuid5(NAMESPACE, f"{signal}/{transition}/{revision}"))
+    return content_id(f"{signal}/{transition}/{revision}")
 
 
-def _signal(output: np.void, engine: Engine) -> Signal:
-    family = FAMILY_NAMES[output["family"]]
+def content_id(content: str) -> str:
+    """Return the UUID of version 5 that content has in our namespace, as text.
+
+    The same as `str(uuid.uuid5(NAMESPACE, content))`, without the object between, which costs more than the hash.
+
+    >>> content_id("XNYS:BABA|high_52w|up|intraday|regular|2025-09-30|1")
+    '231763b8-495c-5329-a4b7-54ff0f22cee0'
+    """
+    text = hashlib.sha1(_NAMESPACE_BYTES + content.encode(), usedforsecurity=False).hexdigest()
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANTS[text[16]]}{text[17:20]}-{text[20:32]}"
+
+
+# The outputs of a fold as dictionaries of Python values, by the names of `OUT`; bytes come as bytes, cut at their
+# padding. A field of an array's element costs five times as much to read.
+def _plain(outputs: np.ndarray) -> Iterator[dict[str, Any]]:
+    columns = [
+        (np.ascontiguousarray(outputs[name]).view(f"S{width}")[:, 0] if width else outputs[name]).tolist()
+        for name, width in _OUT_FIELDS
+    ]
+    for values in zip(*columns, strict=True):
+        yield dict(zip(_OUT_NAMES, values, strict=True))
+
+
+def _signal(output: dict[str, Any], engine: Engine) -> Signal:
+    number: int = output["family"]
+    family = FAMILY_NAMES[number] if number < FIRST_LOOKBACK else engine.rules.family_name(number)
     side = SIDE_NAMES[output["side"]]
     transition = TRANSITION_NAMES[output["transition"]]
-    instrument = engine.instruments.id(int(output["row"]))
-    session_date = int(output["session_date"])
-    ordinal = int(output["ordinal"])
-    revision = int(output["revision"])
-    name = signal_id(instrument, family, side, str(np.datetime64(session_date, "D")), ordinal)
-    is_measure = output["family"] >= FIRST_MEASURE
+    instrument = engine.instruments.id(output["row"])
+    session_date: int = output["session_date"]
+    ordinal: int = output["ordinal"]
+    revision: int = output["revision"]
+    basis = BASIS_CLOSE if FAMILY_CLOSE_HIGH <= number < FIRST_LOOKBACK else BASIS
+    name = signal_id(instrument, family, side, format_date(session_date), ordinal, basis)
+    is_measure = FIRST_MEASURE <= number < FIRST_MEASURE + MEASURE_COUNT
+    is_breakout = not is_measure and number != FAMILY_SUSPECTED_SPLIT and number != FAMILY_HELD_PRINT
+    symbol = output["symbol"].decode("ascii") or instrument.partition(":")[2]
     return Signal(
         signal_id=name,
         event_id=event_id(name, transition, revision),
@@ -188,50 +269,61 @@ def _signal(output: np.void, engine: Engine) -> Signal:
         ordinal=ordinal,
         instrument=instrument,
         session_date=session_date,
-        event_ns=int(output["event_ns"]),
-        price=int(output["price"]) or None,
+        event_ns=output["event_ns"],
+        price=output["price"] or None,
         trigger=_trade(output),
-        breakout=None if is_measure else _breakout(output, engine),
+        breakout=_breakout(output, engine) if is_breakout else None,
         measure=_measure(output, engine) if is_measure else None,
+        suspicion=_suspicion(output) if number == FAMILY_SUSPECTED_SPLIT else None,
+        basis=basis,
+        symbol=symbol,
+        held=bool(output["held"]),
+        halt=HALT_NAMES[output["halt"]],
         rules=RULES_VERSION,
         calendar=engine.markets.version,
-        record=int(output["record"]),
+        record=output["record"],
     )
 
 
-def _trade(output: np.void) -> Trade:
-    trade_id = bytes(output["trigger_id"]).rstrip(b"\0").decode("ascii")
-    conditions = bytes(output["trigger_conditions"]).rstrip(b"\0").decode("ascii")
-    return Trade(int(output["trigger_ns"]), int(output["trigger_price"]), trade_id or None, tuple(conditions))
+def _trade(output: dict[str, Any]) -> Trade:
+    trade_id = output["trigger_id"].decode("ascii")
+    conditions = output["trigger_conditions"].decode("ascii")
+    return Trade(output["trigger_ns"], output["trigger_price"], trade_id or None, tuple(conditions))
 
 
-def _breakout(output: np.void, engine: Engine) -> Breakout:
-    price = int(output["price"])
-    level = int(output["level"])
-    atr = float(output["atr"])
+def _breakout(output: dict[str, Any], engine: Engine) -> Breakout:
+    price = output["price"]
+    level = output["level"]
+    atr = output["atr"]
     returns: dict[str, float | None] = {}
     for family in RETURN_FAMILIES:
-        base = int(output["base"][family - FIRST_MEASURE])
+        base = output["base"][family - FIRST_MEASURE]
         returns[FAMILY_NAMES[family]] = ratio(price - base, base) if price else None
     return Breakout(
         trigger_kind=TRIGGER_NAMES[output["kind"]],
         level=Level(
             price=level,
-            session_date=int(output["level_date"]),
-            base_price=int(output["base_level"]),
-            lookback=engine.rules.lookback,
-            window_start=int(output["window_start"]),
-            window_end=int(output["window_end"]),
-            sessions=int(output["sessions"]),
-            sessions_expected=int(output["sessions_expected"]),
+            session_date=output["level_date"],
+            base_price=output["base_level"],
+            lookback=engine.rules.family_lookback(output["family"]),
+            window_start=output["window_start"],
+            window_end=output["window_end"],
+            sessions=output["sessions"],
+            sessions_expected=output["sessions_expected"],
             window_status=WINDOW_NAMES[output["window_status"]],
-            age_sessions=int(output["level_age"]),
+            age_sessions=output["level_age"],
+            source_price=output["level_raw"],
+            adjustment=(output["level_numerator"], output["level_denominator"]),
+            extreme_unknown=bool(output["level_unknown"]),
         ),
         gap=bool(output["gap"]),
         fresh=bool(output["fresh"]),
-        streak=int(output["streak"]),
+        streak=output["streak"],
         failed=bool(output["failed"]),
         recovered=bool(output["recovered"]),
+        reason=REASON_NAMES[output["reason"]],
+        verdict=VERDICT_NAMES[output["verdict"]],
+        degraded=bool(output["degraded"]),
         close_source=CLOSE_NAMES[output["close_source"]],
         distance=ratio(price - level, level) if price else None,
         distance_atr=round((price - level) / atr, RATIO_DIGITS) if price and atr else None,
@@ -240,10 +332,21 @@ def _breakout(output: np.void, engine: Engine) -> Breakout:
     )
 
 
-def _measure(output: np.void, engine: Engine) -> Measure:
+def _suspicion(output: dict[str, Any]) -> Suspicion:
+    return Suspicion(
+        last_close=output["level"],
+        last_close_date=output["level_date"],
+        new_units=output["level_numerator"],
+        old_units=output["level_denominator"],
+        withheld=output["sessions"],
+        lost=output["sessions_expected"],
+    )
+
+
+def _measure(output: dict[str, Any], engine: Engine) -> Measure:
     family = FAMILY_NAMES[output["family"]]
-    base = int(output["base"][output["family"] - FIRST_MEASURE])
-    price = int(output["price"])
+    base = output["base"][output["family"] - FIRST_MEASURE]
+    price = output["price"]
     enter, leave = engine.rules.threshold(family)
     is_return = output["family"] > FAMILY_PROXIMITY_LOW
     sign = -1 if is_return and SIDE_NAMES[output["side"]] == "down" else 1
@@ -253,7 +356,7 @@ def _measure(output: np.void, engine: Engine) -> Measure:
     return Measure(
         value=value,
         base_price=base,
-        base_date=int(output["base_date"][output["family"] - FIRST_MEASURE]),
+        base_date=output["base_date"][output["family"] - FIRST_MEASURE],
         enter=sign * float(enter),
         exit=sign * float(leave) if leave else None,
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -23,11 +23,21 @@ import numpy.typing as npt
 from streams.core.compiled import njit
 from streams.core.instruments import ID_BYTES
 from streams.core.layout import BAR, RING_BARS
-from streams.core.rows import HOT, PARTITION, WARM
+from streams.core.rows import (
+    COLD,
+    HOT,
+    OUT,
+    OVERRIDE,
+    OVERRIDES_MAX,
+    PARTITION,
+    TAPE,
+    WARM,
+    WITHHELD_TOTAL,
+)
 from streams.core.sessions import Markets
 from streams.core.window import ring_position
 
-LAYOUT_NUMBER: Final = 1
+LAYOUT_NUMBER: Final = 2
 """Raised by hand with every change of what is stored, together with a migration from the number before."""
 
 BAR_GROUP_ROWS: Final = 512
@@ -47,6 +57,10 @@ class EngineState:
         hot: `HOT`, a row an instrument.
         warm: `WARM`, a row an instrument.
         rings: `BAR`, shape (rows, RING_BARS), in date order, as many in use as the warm row says.
+        cold: `COLD`, a row an instrument.
+        tape: `TAPE`, a row an instrument.
+        withheld: `OUT`, transitions of instruments whose split is suspected, as many in use as the partition says.
+        overrides: `OVERRIDE`, sessions that the log changed, as many in use as the partition says.
     """
 
     ids: np.ndarray
@@ -54,6 +68,10 @@ class EngineState:
     hot: np.ndarray
     warm: np.ndarray
     rings: np.ndarray
+    cold: np.ndarray
+    tape: np.ndarray
+    withheld: np.ndarray
+    overrides: np.ndarray
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -61,7 +79,7 @@ class EngineState:
 
     def copy(self) -> EngineState:
         """Return a state of its own, which an engine may take over."""
-        return EngineState(self.ids.copy(), self.partition.copy(), self.hot.copy(), self.warm.copy(), self.rings.copy())
+        return EngineState(*(getattr(self, field.name).copy() for field in fields(self)))
 
 
 def empty_state(rows: int) -> EngineState:
@@ -72,12 +90,17 @@ def empty_state(rows: int) -> EngineState:
         np.zeros(rows, HOT),
         np.zeros(rows, WARM),
         np.zeros((rows, RING_BARS), BAR),
+        np.zeros(rows, COLD),
+        np.zeros(rows, TAPE),
+        np.zeros(WITHHELD_TOTAL, OUT),
+        np.zeros(OVERRIDES_MAX, OVERRIDE),
     )
 
 
 def layout_digest() -> str:
     """Return a name of the layout of rows and bars: equal layouts have equal names, on every machine."""
-    described = [(repr(dtype.descr), dtype.itemsize) for dtype in (ID, HOT, WARM, BAR, PARTITION)]
+    types = (ID, HOT, WARM, COLD, TAPE, BAR, PARTITION, OUT, OVERRIDE)
+    described = [(repr(dtype.descr), dtype.itemsize) for dtype in types]
     text = repr((described, RING_BARS, BAR_GROUP_ROWS, BAR_PERIOD_BITS))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -88,7 +111,7 @@ def place(state: EngineState, markets: Markets, market: npt.NDArray[np.int16]) -
     A session that the calendar no longer has is placed at the latest one before it.
     """
     state.hot["market"] = market
-    for index, (first, count) in enumerate(markets.market.tolist()):
+    for index, (first, count, *_) in enumerate(markets.market.tolist()):
         rows = np.flatnonzero((market == index) & (state.hot["date"] > 0))
         dates = markets.session["date"][first : first + count]
         sessions = np.searchsorted(dates, state.hot["date"][rows], side="right") - 1

@@ -1,8 +1,8 @@
-"""`step`: one pass over records of one partition, in log order. Everything the product says is decided here.
+"""The step: one loop over the records of a batch, compiled.
 
-A plain scalar loop. A tick inside its row's band (strictly between the nearest prices at which any machine moves), in
-the running part of the session and fully eligible, touches the hot row only. Whatever else goes the full way: session,
-roll, levels, machines, and a new band. That the band changes no output is a property that the tests hold.
+A plain tick inside the band costs one comparison of two prices and two times; it moves the tape and the volume and
+nothing else. Whatever else a record does is a rare case in a module of its own. The band is a short cut and no rule:
+with it switched off the signals are the same.
 
 The loop returns before a record for which `outputs` might be too small, and the caller drains and calls again. A clock
 record touches every row; when it stops half way the same record runs again, and rows already told stay as they are.
@@ -12,38 +12,51 @@ from __future__ import annotations
 
 import numpy as np
 
-from streams.core.breakout import fold_breakout
 from streams.core.compiled import njit
+from streams.core.guard import withhold
+from streams.core.late import fold_late, unsee_late
+from streams.core.closing import judge_again
 from streams.core.layout import (
-    DOWN,
-    ELIGIBLE_BY_CONDITION,
     ELIGIBLE_HIGH_LOW,
-    ELIGIBLE_LAST,
     ELIGIBLE_PLAIN,
-    ELIGIBLE_VOLUME,
+    KIND_ACCEPT,
+    KIND_ACTION,
     KIND_BAR,
+    KIND_CANCEL,
     KIND_CLOCK,
+    KIND_CORRECT,
+    KIND_INSTRUMENT,
+    KIND_SESSION,
+    KIND_SKIP,
+    KIND_STATUS,
     KIND_TICK,
+    LAST_CONDITIONAL,
     MODE_REPLAY,
     MODE_UNKNOWN,
     REJECT_CLOCK_MODE,
     REJECT_FUTURE_TIME,
     REJECT_NOT_A_SESSION,
-    REJECT_SESSION_NOT_CLOSED,
-    UP,
 )
-from streams.core.momentum import band_of_measures, fold_measures
-from streams.core.roll import derive_session, roll, set_deadline, store_official_bar, tell_clock
-from streams.core.rows import (
-    BREAKOUT_ACTIVE,
-    BREAKOUT_ARMED,
-    EMITTED_MAX,
-    NEVER_NS,
-    PRICE_NEVER,
-    UNBORN,
-    VOLUME_MAX,
-)
+from streams.core.recent import add_print, insert_print, is_recent, remember_id, trade_key
+from streams.core.records import bear, fold_accept, fold_action, fold_bar, fold_instrument, fold_status
+from streams.core.roll import roll, set_deadline, tell_clock
+from streams.core.rows import EMITTED_MAX, NEVER_NS, UNBORN, VOLUME_MAX
+from streams.core.session_changes import change_row, change_session, closes_at, keep_override
 from streams.core.sessions import session_dated, session_opened
+from streams.core.trades import (
+    add_extremes,
+    belongs,
+    clear_bands,
+    count_trade,
+    fold_extremes,
+    fold_in_session,
+    is_last,
+    load_trade,
+    set_bands,
+    set_segment,
+)
+from streams.core.unsee import IGNORED, unsee_trade
+from streams.core.world import Row, World
 
 
 @njit
@@ -51,15 +64,22 @@ def step(
     partitions: np.ndarray,
     hot_rows: np.ndarray,
     warm_rows: np.ndarray,
+    cold_rows: np.ndarray,
+    tapes: np.ndarray,
     rings: np.ndarray,
     order: np.ndarray,
     records: np.ndarray,
     bars: np.ndarray,
+    details: np.ndarray,
     buffer: np.ndarray,
     start: int,
     markets: np.ndarray,
+    mics: np.ndarray,
     sessions: np.ndarray,
     rules_in_force: np.ndarray,
+    overrides: np.ndarray,
+    withheld: np.ndarray,
+    trades: np.ndarray,
     outputs: np.ndarray,
     rejects: np.ndarray,
 ) -> tuple[int, int, int]:
@@ -69,15 +89,22 @@ def step(
         partitions: One element of `PARTITION`.
         hot_rows: `HOT`, a row an instrument.
         warm_rows: `WARM`, a row an instrument.
+        cold_rows: `COLD`, a row an instrument.
+        tapes: `TAPE`, a row an instrument.
         rings: `BAR`, shape (rows, RING_BARS).
         order: Row numbers sorted by instrument id: the order in which a clock passes.
         records: `RECORD`.
         bars: `BAR`, the bars that bar records refer to.
-        buffer: Bytes that trade ids refer to.
+        details: `DETAIL`, what records of other kinds refer to.
+        buffer: Bytes that trade ids refer to, at least eight.
         start: Index of the first record to fold.
         markets: `MARKET`.
-        sessions: `SESSION`.
+        mics: The four letters of each market as a number.
+        sessions: `SESSION`, this engine's own: the log may change them.
         rules_in_force: One element of `RULES`.
+        overrides: `OVERRIDE`, the sessions that the log changed.
+        withheld: `OUT`, transitions of rows whose split is suspected.
+        trades: Two elements of `TRADE`, of no meaning between calls.
         outputs: `OUT`, at least `EMITTED_MAX` entries.
         rejects: `REJECT`.
 
@@ -86,18 +113,19 @@ def step(
     """
     partition = partitions[0]
     rules = rules_in_force[0]
-    emitted = np.int64(0)
+    cursor = np.zeros(3, np.int64)
+    world = World(outputs, cursor, partition, sessions, rules, trades[0], trades[1], withheld)
     refused = np.int64(0)
     ticks = np.int64(0)
     skew_ns = np.int64(rules["skew_ns"])
     is_replay = partition["mode"] == MODE_REPLAY
-    index = start
-    while index < len(records) and emitted + EMITTED_MAX <= len(outputs) and refused < len(rejects):
+    index = np.int64(start)
+    while index < len(records) and cursor[0] + EMITTED_MAX <= len(outputs) and refused < len(rejects):
         record = records[index]
         kind = record["kind"]
         if kind == KIND_TICK:
-            row = np.int64(record["row"])
-            hot = hot_rows[row]
+            number = np.int64(record["row"])
+            hot = hot_rows[number]
             time_ns = np.int64(record["time_ns"])
             price = np.int64(record["price"])
             reference_ns = np.int64(partition["clock_ns"]) if is_replay else np.int64(record["append_ns"])
@@ -106,51 +134,93 @@ def step(
             elif (
                 hot["band_low"] < price < hot["band_high"]
                 and hot["segment_open_ns"] <= time_ns < hot["segment_close_ns"]
-                and record["eligible"] & ELIGIBLE_PLAIN == ELIGIBLE_PLAIN
+                and record["eligible"] & (ELIGIBLE_PLAIN | LAST_CONDITIONAL) == ELIGIBLE_PLAIN
             ):
-                hot["last"] = price
+                ticks += 1
+                tape = tapes[number]
+                key = np.int64(0)
+                venue = np.int64(record["extra"])
+                if record["trade_id_length"] > 0:
+                    key = trade_key(
+                        buffer,
+                        np.int64(record["trade_id_start"]),
+                        np.int64(record["trade_id_length"]),
+                        venue,
+                        np.int64(hot["date"]),
+                    )
+                    if is_recent(tape, key):
+                        partition["ticks_duplicate"] += 1
+                        index += 1
+                        continue
+                    remember_id(tape, key)
+                add_print(hot, tape, price, key, time_ns, venue)
                 hot["volume"] = min(np.int64(hot["volume"]) + np.int64(record["size"]), np.int64(VOLUME_MAX))
-                ticks += 1
             else:
-                warm = warm_rows[row]
-                emitted = _fold_tick(
-                    outputs, emitted, index, record, partition, hot, warm, rings[row], markets, sessions, rules, buffer
-                )
                 ticks += 1
+                cursor[1] = index
+                cursor[2] = cursor[0]
+                row = Row(
+                    number,
+                    hot,
+                    warm_rows[number],
+                    cold_rows[number],
+                    tapes[number],
+                    rings[number],
+                    markets[hot["market"]],
+                )
+                _fold_tick(world, row, record, buffer)
+                _leave(world, row)
         elif kind == KIND_CLOCK:
             reason = _clock_refusal(partition, record, skew_ns)
             if reason >= 0:
                 refused = _refuse(rejects, refused, index, reason, np.int64(record["append_ns"]))
             else:
                 is_replay = record["mode"] == MODE_REPLAY
-                emitted, done = _fold_clock(
-                    outputs,
-                    emitted,
-                    index,
-                    record,
-                    partition,
-                    hot_rows,
-                    warm_rows,
-                    rings,
-                    order,
-                    markets,
-                    sessions,
-                    rules,
+                cursor[1] = index
+                done = _fold_clock(
+                    world, record, hot_rows, warm_rows, cold_rows, tapes, rings, order, markets
                 )
                 if not done:
                     break
-        elif kind == KIND_BAR:
-            row = np.int64(record["row"])
-            reference_ns = np.int64(partition["clock_ns"]) if is_replay else np.int64(record["append_ns"])
-            bar = bars[record["extra"]]
-            reason = _fold_bar(
-                bar, reference_ns, partition, hot_rows[row], warm_rows[row], rings[row], markets, sessions, rules
+        elif kind == KIND_SESSION:
+            cursor[1] = index
+            reason = _fold_session(
+                world,
+                details[record["extra"]],
+                overrides,
+                mics,
+                hot_rows,
+                warm_rows,
+                cold_rows,
+                tapes,
+                rings,
+                order,
+                markets,
             )
+            if reason == _UNDONE:
+                break
+            if reason >= 0:
+                refused = _refuse(rejects, refused, index, reason, np.int64(partition["clock_ns"]))
+        elif kind != KIND_SKIP:
+            number = np.int64(record["row"])
+            hot = hot_rows[number]
+            row = Row(
+                number, hot, warm_rows[number], cold_rows[number], tapes[number], rings[number], markets[hot["market"]]
+            )
+            reference_ns = np.int64(partition["clock_ns"]) if is_replay else np.int64(record["append_ns"])
+            cursor[1] = index
+            cursor[2] = cursor[0]
+            reason = _fold_other(world, row, record, bars, details, buffer, reference_ns, reference_ns + skew_ns)
             if reason >= 0:
                 refused = _refuse(rejects, refused, index, reason, reference_ns)
+            else:
+                _leave(world, row)
         index += 1
     partition["ticks"] += ticks
-    return index, emitted, refused
+    return index, np.int64(cursor[0]), refused
+
+
+_UNDONE = -2
 
 
 @njit
@@ -161,166 +231,148 @@ def _refuse(rejects: np.ndarray, refused: int, index: int, reason: int, referenc
     return refused + 1
 
 
+# What every record of a row ends with: bands and deadline for what comes, and silence while a split is suspected.
+@njit
+def _leave(world: World, row: Row) -> None:
+    if row.hot["date"] > 0:
+        set_bands(world, row)
+        set_deadline(world, row)
+    if row.warm["guarded"] != 0:
+        withhold(world, row)
+
+
 # A tick that the hot row alone could not settle.
 @njit
-def _fold_tick(
-    outputs: np.ndarray,
-    emitted: int,
-    index: int,
-    record: np.void,
-    partition: np.void,
-    hot: np.void,
-    warm: np.void,
-    ring: np.ndarray,
-    markets: np.ndarray,
-    sessions: np.ndarray,
-    rules: np.void,
-    buffer: np.ndarray,
-) -> int:
-    _bear(partition, hot)
-    row = np.int64(record["row"])
-    market = markets[hot["market"]]
-    first = np.int64(market["first"])
-    count = np.int64(market["count"])
-    if hot["segment_open_ns"] <= record["time_ns"] < hot["segment_close_ns"]:
-        session = np.int64(warm["session"])
-    else:
-        session = session_opened(sessions, first, count, np.int64(record["time_ns"]))
-    if session < 0 or not _belongs(record, sessions[first + session], rules):
-        partition["ticks_out_of_session"] += 1
-        return emitted
-    date = np.int64(sessions[first + session]["date"])
-    is_over = partition["clock_ns"] >= sessions[first + session]["close_ns"] + rules["grace_ns"]
-    if is_over or date < hot["date"] or (date == hot["date"] and warm["closed"] != 0):
-        partition["ticks_late"] += 1
-        return emitted
+def _fold_tick(world: World, row: Row, record: np.void, buffer: np.ndarray) -> None:
+    bear(world, row)
+    hot = row.hot
     time_ns = np.int64(record["time_ns"])
-    if date > hot["date"]:
-        emitted = roll(
-            outputs,
-            emitted,
-            index,
-            row,
-            hot,
-            warm,
-            ring,
-            sessions,
-            first,
-            count,
-            session,
-            time_ns,
-            np.int64(partition["clock_ns"]),
-            rules,
-        )
-    if record["eligible"] & ELIGIBLE_VOLUME != 0:
-        hot["volume"] = min(np.int64(hot["volume"]) + np.int64(record["size"]), np.int64(VOLUME_MAX))
-    if record["eligible"] & ELIGIBLE_HIGH_LOW == 0:
-        partition["ticks_ineligible"] += 1
-    else:
-        if warm["traded"] == 0:
-            emitted = derive_session(outputs, emitted, index, row, hot, warm, ring, sessions, first, rules)
-        emitted = _fold_trade(outputs, emitted, index, record, row, hot, warm, rules, buffer)
-        _set_segment(hot, warm, time_ns)
-        _set_band(hot, warm, rules)
-    deadline = set_deadline(hot, warm, rules)
-    if deadline < partition["deadline_ns"]:
-        partition["deadline_ns"] = deadline
-    return emitted
-
-
-# A row begins with its first accepted record, not when decoding met its name: a clock before that record must not see
-# it, however the log is cut into batches.
-@njit
-def _bear(partition: np.void, hot: np.void) -> None:
-    if hot["date"] == UNBORN:
-        hot["date"] = 0
-        partition["deadline_ns"] = 0
-
-
-# Whether a trade is part of a session's regular scope: between the bells and outside the break, or, where its own
-# conditions say that it counts, within the grace after the bell, when the closing auction prints.
-@njit
-def _belongs(record: np.void, session: np.void, rules: np.void) -> bool:
-    time_ns = np.int64(record["time_ns"])
-    if time_ns < session["close_ns"]:
-        return not session["break_start_ns"] <= time_ns < session["break_end_ns"]
-    wanted = ELIGIBLE_BY_CONDITION | ELIGIBLE_HIGH_LOW
-    return record["eligible"] & wanted == wanted and time_ns < session["close_ns"] + rules["grace_ns"]
-
-
-@njit
-def _fold_trade(
-    outputs: np.ndarray,
-    emitted: int,
-    index: int,
-    record: np.void,
-    row: int,
-    hot: np.void,
-    warm: np.void,
-    rules: np.void,
-    buffer: np.ndarray,
-) -> int:
-    price = np.int64(record["price"])
-    date = np.int64(hot["date"])
-    is_last = record["eligible"] & ELIGIBLE_LAST != 0
-    high = np.int64(warm["high"])
-    low = np.int64(warm["low"])
-    if warm["traded"] == 0:
-        warm["traded"] = 1
-        warm["open"] = price
-        warm["high"] = price
-        warm["low"] = price
-        high = np.int64(0)
-        low = np.int64(0)
-    else:
-        warm["high"] = max(high, price)
-        warm["low"] = min(low, price)
-    warm["latest"] = price
-    emitted = fold_breakout(outputs, emitted, index, record, date, row, warm, rules, buffer, np.int64(UP), high)
-    emitted = fold_breakout(outputs, emitted, index, record, date, row, warm, rules, buffer, np.int64(DOWN), low)
-    if is_last:
-        is_first = warm["last_seen"] == 0
-        warm["last_seen"] = 1
-        hot["last"] = price
-        emitted = fold_measures(outputs, emitted, index, record, date, row, warm, rules, buffer, is_first)
-    return emitted
-
-
-# The bounds between which a tick's time needs no second look.
-@njit
-def _set_segment(hot: np.void, warm: np.void, time_ns: int) -> None:
-    start = np.int64(warm["open_ns"])
-    end = np.int64(warm["close_ns"])
-    if warm["break_start_ns"] > 0:
-        if time_ns < warm["break_start_ns"]:
-            end = np.int64(warm["break_start_ns"])
-        else:
-            start = np.int64(warm["break_end_ns"])
-    hot["segment_open_ns"] = start
-    hot["segment_close_ns"] = end
-
-
-# The nearest prices at which anything moves. Without a trade eligible for last the measures have not been evaluated: no
-# band.
-@njit
-def _set_band(hot: np.void, warm: np.void, rules: np.void) -> None:
-    if warm["last_seen"] == 0 or rules["band"] == 0:
-        hot["band_low"] = PRICE_NEVER
-        hot["band_high"] = 0
+    session = _session_of(world, row, np.int64(record["eligible"]), time_ns)
+    if session < 0:
+        world.partition["ticks_out_of_session"] += 1
         return
-    high = np.int64(warm["high"]) + 1
-    low = np.int64(warm["low"]) - 1
-    if warm["state"][UP] == BREAKOUT_ARMED:
-        high = min(high, np.int64(warm["threshold"][UP]))
-    elif warm["state"][UP] == BREAKOUT_ACTIVE:
-        low = max(low, np.int64(warm["fail_line"][UP]))
-    if warm["state"][DOWN] == BREAKOUT_ARMED:
-        low = max(low, np.int64(warm["threshold"][DOWN]))
-    elif warm["state"][DOWN] == BREAKOUT_ACTIVE:
-        high = min(high, np.int64(warm["fail_line"][DOWN]))
-    low, high = band_of_measures(warm, rules, low, high)
-    hot["band_low"] = low
-    hot["band_high"] = high
+    found = world.sessions[np.int64(row.market["first"]) + session]
+    date = np.int64(found["date"])
+    load_trade(world, row, record, np.int64(record["extra"]), buffer, date)
+    is_over = world.partition["clock_ns"] >= found["close_ns"] + world.rules["grace_ns"]
+    if is_over or date < hot["date"] or (date == hot["date"] and row.warm["closed"] != 0):
+        fold_late(world, row, date)
+        return
+    key = np.int64(world.trade["key"])
+    if key != 0 and is_recent(row.tape, key):
+        world.partition["ticks_duplicate"] += 1
+        return
+    if date > hot["date"]:
+        roll(world, row, session, time_ns, np.int64(world.partition["clock_ns"]))
+    fold_in_session(world, row)
+    if record["eligible"] & ELIGIBLE_HIGH_LOW != 0:
+        set_segment(row, time_ns)
+
+
+# The session that a trade belongs to, -1 where it belongs to none.
+@njit
+def _session_of(world: World, row: Row, eligible: int, time_ns: int) -> int:
+    first = np.int64(row.market["first"])
+    if row.hot["segment_open_ns"] <= time_ns < row.hot["segment_close_ns"]:
+        session = np.int64(row.warm["session"])
+    else:
+        session = np.int64(session_opened(world.sessions, first, np.int64(row.market["count"]), time_ns))
+    if session >= 0 and belongs(eligible, time_ns, world.sessions[first + session], world.rules):
+        return session
+    return np.int64(-1)
+
+
+# A record of a row that is neither a tick nor skipped: the reason of its refusal, or -1.
+@njit
+def _fold_other(
+    world: World,
+    row: Row,
+    record: np.void,
+    bars: np.ndarray,
+    details: np.ndarray,
+    buffer: np.ndarray,
+    reference_ns: int,
+    latest_ns: int,
+) -> int:
+    kind = record["kind"]
+    if kind == KIND_BAR:
+        return fold_bar(world, row, bars[record["extra"]], reference_ns)
+    if kind == KIND_ACTION:
+        return fold_action(world, row, details[record["extra"]])
+    if kind == KIND_INSTRUMENT:
+        return fold_instrument(world, row, details[record["extra"]])
+    if kind == KIND_ACCEPT:
+        return fold_accept(world, row, details[record["extra"]])
+    if record["time_ns"] > latest_ns:
+        return np.int64(REJECT_FUTURE_TIME)
+    if kind == KIND_STATUS:
+        fold_status(world, row, np.int64(record["mode"]))
+        return np.int64(-1)
+    if kind == KIND_CANCEL:
+        bear(world, row)
+        _fold_cancel(world, row, record, np.int64(record["extra"]), buffer)
+        return np.int64(-1)
+    if kind == KIND_CORRECT:
+        detail = details[record["extra"]]
+        if detail["time_ns"] > latest_ns:
+            return np.int64(REJECT_FUTURE_TIME)
+        bear(world, row)
+        number = _fold_cancel(world, row, record, np.int64(detail["market"]), buffer)
+        if number != IGNORED:
+            _fold_corrected(world, row, detail, buffer, number)
+    return np.int64(-1)
+
+
+# Takes a trade back; what it was among the last prices, or IGNORED.
+@njit
+def _fold_cancel(world: World, row: Row, record: np.void, venue: int, buffer: np.ndarray) -> int:
+    time_ns = np.int64(record["time_ns"])
+    session = _session_of(world, row, np.int64(record["eligible"]), time_ns)
+    if session < 0:
+        world.partition["ticks_out_of_session"] += 1
+        return np.int64(IGNORED)
+    date = np.int64(world.sessions[np.int64(row.market["first"]) + session]["date"])
+    load_trade(world, row, record, venue, buffer, date)
+    if date == row.hot["date"]:
+        number = unsee_trade(world, row)
+        if record["kind"] == KIND_CANCEL:
+            judge_again(world, row)
+        return number
+    if date > row.hot["date"]:
+        world.partition["cancels_unknown"] += 1
+        return np.int64(IGNORED)
+    return np.int64(-1) if unsee_late(world, row, date) else np.int64(IGNORED)
+
+
+# The trade that takes the place of one that was taken back: no measure runs, and only the last price that it was can
+# it be again.
+@njit
+def _fold_corrected(world: World, row: Row, detail: np.void, buffer: np.ndarray, number: int) -> None:
+    warm = row.warm
+    time_ns = np.int64(detail["time_ns"])
+    world.partition["corrections"] += 1
+    session = _session_of(world, row, np.int64(detail["eligible"]), time_ns)
+    if session < 0:
+        judge_again(world, row)
+        return
+    date = np.int64(world.sessions[np.int64(row.market["first"]) + session]["date"])
+    load_trade(world, row, detail, np.int64(detail["venue"]), buffer, date)
+    trade = world.trade
+    if date != row.hot["date"]:
+        if date < row.hot["date"]:
+            fold_late(world, row, date)
+        return
+    count_trade(row, trade)
+    replaces = number >= 0 and is_last(row, trade)
+    if trade["eligible"] & ELIGIBLE_HIGH_LOW != 0:
+        trade["is_last"] = 1 if replaces else 0
+        if warm["closed"] == 0 and warm["traded"] != 0:
+            fold_extremes(world, row)
+        else:
+            add_extremes(row, trade)
+    if replaces:
+        insert_print(row, trade, number)
+    judge_again(world, row)
 
 
 # Why a clock record is refused, or -1: a partition lives in real time or in a replay, never in both.
@@ -336,92 +388,92 @@ def _clock_refusal(partition: np.void, record: np.void, skew_ns: int) -> int:
 # A clock passes over every row that has something to do by then. False when `outputs` filled up on the way.
 @njit
 def _fold_clock(
-    outputs: np.ndarray,
-    emitted: int,
-    index: int,
+    world: World,
     record: np.void,
-    partition: np.void,
     hot_rows: np.ndarray,
     warm_rows: np.ndarray,
+    cold_rows: np.ndarray,
+    tapes: np.ndarray,
     rings: np.ndarray,
     order: np.ndarray,
     markets: np.ndarray,
-    sessions: np.ndarray,
-    rules: np.void,
-) -> tuple[int, bool]:
+) -> bool:
+    partition = world.partition
     clock_ns = np.int64(record["time_ns"])
     partition["mode"] = record["mode"]
     if clock_ns < partition["clock_ns"]:
         partition["clocks"] += 1
         partition["clocks_backward"] += 1
-        return emitted, True
+        return True
     if clock_ns >= partition["deadline_ns"]:
         earliest = np.int64(NEVER_NS)
         market = np.int64(-1)
         session = np.int64(-1)
         for position in range(len(order)):
-            row = np.int64(order[position])
-            hot = hot_rows[row]
+            number = np.int64(order[position])
+            hot = hot_rows[number]
             if hot["date"] == UNBORN:
                 continue
             if clock_ns >= hot["deadline_ns"]:
-                if emitted + EMITTED_MAX > len(outputs):
-                    return emitted, False
+                if world.cursor[0] + EMITTED_MAX > len(world.outputs):
+                    return False
                 if hot["market"] != market:
                     market = np.int64(hot["market"])
-                    session = session_opened(
-                        sessions, np.int64(markets[market]["first"]), np.int64(markets[market]["count"]), clock_ns
+                    first = np.int64(markets[market]["first"])
+                    session = np.int64(
+                        session_opened(world.sessions, first, np.int64(markets[market]["count"]), clock_ns)
                     )
-                first = np.int64(markets[market]["first"])
-                count = np.int64(markets[market]["count"])
-                warm = warm_rows[row]
-                emitted = tell_clock(
-                    outputs,
-                    emitted,
-                    index,
-                    row,
-                    hot,
-                    warm,
-                    rings[row],
-                    sessions,
-                    first,
-                    count,
-                    session,
-                    clock_ns,
-                    rules,
+                row = Row(
+                    number, hot, warm_rows[number], cold_rows[number], tapes[number], rings[number], markets[market]
                 )
-                if hot["date"] > 0:
-                    set_deadline(hot, warm, rules)
+                world.cursor[2] = world.cursor[0]
+                tell_clock(world, row, session, clock_ns)
+                _leave(world, row)
             earliest = min(earliest, np.int64(hot["deadline_ns"]))
         partition["deadline_ns"] = earliest
     partition["clocks"] += 1
     partition["clock_ns"] = clock_ns
-    return emitted, True
+    return True
 
 
-# A bar record: history, or the official bar of a session that has closed. Returns the reason of its refusal, or -1.
+# A session that its exchange changed: the calendar first, then every row that is in it. The reason of a refusal, -1, or
+# _UNDONE when `outputs` filled up on the way.
 @njit
-def _fold_bar(
-    bar: np.void,
-    reference_ns: int,
-    partition: np.void,
-    hot: np.void,
-    warm: np.void,
-    ring: np.ndarray,
+def _fold_session(
+    world: World,
+    detail: np.void,
+    overrides: np.ndarray,
+    mics: np.ndarray,
+    hot_rows: np.ndarray,
+    warm_rows: np.ndarray,
+    cold_rows: np.ndarray,
+    tapes: np.ndarray,
+    rings: np.ndarray,
+    order: np.ndarray,
     markets: np.ndarray,
-    sessions: np.ndarray,
-    rules: np.void,
 ) -> int:
-    market = markets[hot["market"]]
-    first = np.int64(market["first"])
-    session = session_dated(sessions, first, np.int64(market["count"]), np.int64(bar["date"]))
-    if session < 0:
+    market = np.int64(detail["market"])
+    first = np.int64(markets[market]["first"])
+    date = np.int64(detail["date"])
+    found = session_dated(world.sessions, first, np.int64(markets[market]["count"]), date)
+    if found < 0:
         return np.int64(REJECT_NOT_A_SESSION)
-    if sessions[first + session]["close_ns"] > reference_ns:
-        return np.int64(REJECT_SESSION_NOT_CLOSED)
-    _bear(partition, hot)
-    if store_official_bar(warm, ring, bar, sessions, first, session, rules):
-        partition["bars"] += 1
-    else:
-        partition["bars_too_old"] += 1
+    session = world.sessions[first + found]
+    close_ns = closes_at(session, np.int64(detail["code"]), np.int64(detail["time_ns"]))
+    if close_ns >= 0:
+        change_session(session, close_ns)
+        keep_override(world.partition, overrides, np.int64(mics[market]), date, close_ns)
+    for position in range(len(order)):
+        number = np.int64(order[position])
+        hot = hot_rows[number]
+        if hot["market"] != market or hot["date"] != date:
+            continue
+        if world.cursor[0] + EMITTED_MAX > len(world.outputs):
+            return np.int64(_UNDONE)
+        row = Row(number, hot, warm_rows[number], cold_rows[number], tapes[number], rings[number], markets[market])
+        world.cursor[2] = world.cursor[0]
+        change_row(world, row, session)
+        clear_bands(row)
+        _leave(world, row)
+    world.partition["session_changes"] += 1
     return np.int64(-1)

@@ -97,12 +97,8 @@ def format_time(time_ns: int) -> str:
     >>> format_time(1759152600000000000), format_time(1759152600005750123)
     ('2025-09-29T13:30:00Z', '2025-09-29T13:30:00.005750123Z')
     """
-    date, in_day_ns = divmod(time_ns, DAY_NS)
-    seconds, fraction = divmod(in_day_ns, NS)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    digits = f".{fraction:09d}" if fraction else ""
-    return f"{format_date(date)}T{hour:02d}:{minute:02d}:{second:02d}{digits}Z"
+    second, fraction = divmod(time_ns, NS)
+    return f"{_format_second(second)}.{fraction:09d}Z" if fraction else f"{_format_second(second)}Z"
 
 
 @lru_cache(maxsize=1024)  # A process sees few dates, each very often: the sessions of a year or two.
@@ -151,6 +147,14 @@ def days_since_1970(year: int, month: int, day: int) -> int:
     day_of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
     day_of_era = year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year
     return era * 146_097 + day_of_era - 719_468
+
+
+@lru_cache(maxsize=1024)  # One signal writes the same second several times, and signals come close together.
+def _format_second(second: int) -> str:
+    date, in_day = divmod(second, 86_400)
+    minutes, second = divmod(in_day, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{format_date(date)}T{hour:02d}:{minute:02d}:{second:02d}"
 
 
 def _month_days(year: int, month: int) -> int:

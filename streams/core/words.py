@@ -79,7 +79,9 @@ def word_at(buffer: Bytes, at: int, end: int) -> int:
         return _load(buffer, at)
     if at >= end:
         return 0
-    return _load(buffer, end - 8) >> (8 * (8 - (end - at))) & first_bytes(end - at)
+    # Python's own integer when uncompiled: a word must not become one of numpy's, which overflow.
+    count = int(end - at)
+    return _load(buffer, end - 8) >> (8 * (8 - count)) & first_bytes(count)
 
 
 @inlined

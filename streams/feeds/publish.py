@@ -1,4 +1,4 @@
-"""Sends the records of files to Kafka: ticks from JSON lines, daily bars from CSV, news from plain text or JSON lines.
+"""Sends the records of files to Kafka: ticks as JSON lines, news as text or JSON lines, bars and actions as tables.
 
 Every line is looked at before it is sent. One that the worker would refuse is named with its file, its line and what
 is wrong with it, and the rest goes on: a feed with one bad line in a million is still a feed. The worker checks
@@ -21,17 +21,20 @@ from typing import Final, Literal
 
 from streams.config import Config
 from streams.feeds.articles import read_articles
-from streams.feeds.history import HistoryError, Refused, bar_step, instrument_of, parse_bars
+from streams.feeds.bar_files import Note, RowsRead
+from streams.feeds.history import Refused
 from streams.feeds.sender import Sender
 from streams.feeds.steps import Step, article_step
+from streams.feeds.tables import Source
 from streams.feeds.ticks import TickLines
 from streams.wire.checks import RecordRefused
 
-Kind = Literal["ticks", "bars", "news"]
+Kind = Literal["ticks", "news"]
 
 STANDARD_INPUT: Final = "-"
 READ_BYTES: Final = 262_144
 READ_AHEAD: Final = 4  # Chunks read before they are sent: bounds memory when the broker is slower than the disk.
+PROGRESS_RECORDS: Final = 5_000  # Records between two words on how far the sending is.
 PACE_SECONDS: Final = 0.02  # How finely a rate is kept; below it the timer of the system shows.
 
 
@@ -45,12 +48,21 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a publication is; `bytes_total` is 0 where nobody knows, as on standard input."""
+    """How far a publication is; `bytes_total` is 0 where nobody knows, as on standard input.
+
+    Attributes:
+        sent: Records sent.
+        refused: Lines refused.
+        bytes_read: Bytes of the input that are done with.
+        bytes_total: Its bytes.
+        rows_read: Rows read of the file at hand, of which nothing has been sent yet.
+    """
 
     sent: int
     refused: int
     bytes_read: int
     bytes_total: int
+    rows_read: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +78,6 @@ async def publish(
     kind: Kind,
     files: Sequence[str],
     *,
-    instrument: str | None = None,
     rate: float | None = None,
     on_refused: Callable[[Refused], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -77,7 +88,6 @@ async def publish(
         config: Where Kafka is, and which markets are known.
         kind: What the files hold.
         files: Paths; `-` is standard input.
-        instrument: Whose bars they are, where the file's name does not say.
         rate: Records a second; None sends as fast as the broker takes them.
         on_refused: Called with every line that is not sent.
         on_progress: Called after every chunk of input, and at the end.
@@ -87,7 +97,7 @@ async def publish(
         OSError: A file cannot be read.
     """
     total = _bytes_total(files)
-    records = _Reader(kind, config, instrument)
+    records = _Reader(kind, config)
     refused = read = 0
     started = time.monotonic()
     async with Sender(config) as sender, aclosing(_chunks(files)) as chunks:
@@ -109,13 +119,70 @@ async def publish(
         return Published(sender.sent, refused)
 
 
-class _Reader:
-    # Turns chunks of input into records. Ticks are read line by line as they come; bars and articles once their file
-    # is complete.
+async def publish_tables(
+    config: Config,
+    sources: Sequence[Source],
+    read: Callable[[Source], Iterable[Step | Refused | Note | RowsRead]],
+    *,
+    rate: float | None = None,
+    on_refused: Callable[[Refused], None] | None = None,
+    on_note: Callable[[Note], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Published:
+    """Send the records of files that are read as tables, one after the other.
 
-    def __init__(self, kind: Kind, config: Config, instrument: str | None) -> None:
+    Args:
+        config: Where Kafka is.
+        sources: The files.
+        read: Returns what a file holds.
+        rate: Records a second; None sends as fast as the broker takes them.
+        on_refused: Called with every row, or whole instrument, that is not sent.
+        on_note: Called with what a person should know of what is sent.
+        on_progress: Called now and then, and after every file.
+
+    Raises:
+        FeedError: The broker refused records, or a topic is missing.
+        AskedWrongly: A file cannot be read as asked.
+        HistoryError: A file cannot be read as what its name says.
+        OSError: A file cannot be read.
+    """
+    total = sum(source.bytes_total for source in sources)
+    refused = done = 0
+    started = time.monotonic()
+
+    async with Sender(config) as sender:
+        for source in sources:
+            for entry in read(source):
+                if isinstance(entry, RowsRead):
+                    if on_progress is not None:
+                        on_progress(Progress(sender.sent, refused, done, total, entry.count))
+                elif isinstance(entry, Refused):
+                    refused += 1
+                    if on_refused is not None:
+                        on_refused(entry)
+                elif isinstance(entry, Note):
+                    if on_note is not None:
+                        on_note(entry)
+                else:
+                    if rate is not None:
+                        await _keep_pace(sender, started, rate)
+                    await sender.send(entry)
+                    if on_progress is not None and sender.sent % PROGRESS_RECORDS == 0:
+                        on_progress(Progress(sender.sent, refused, done, total))
+            # Before the next file is read, which may take long: what is in flight must not wait for it.
+            await sender.flush()
+            done += source.bytes_total
+            if on_progress is not None:
+                on_progress(Progress(sender.sent, refused, done, total))
+        return Published(sender.sent, refused)
+
+
+class _Reader:
+    # Turns chunks of input into records. Ticks are read line by line as they come, articles once their file is
+    # complete.
+
+    def __init__(self, kind: Kind, config: Config) -> None:
         self._kind = kind
-        self._instrument = instrument
         self._zones = config.news.zones
         self._ticks = TickLines(config.markets.mics)
         self._pending = bytearray()
@@ -128,17 +195,7 @@ class _Reader:
             return ()
         data = bytes(self._pending)
         self._pending.clear()
-        return self._bars(chunk.name, data) if self._kind == "bars" else self._news(chunk.name, data)
-
-    def _bars(self, name: str, data: bytes) -> Iterator[Step | Refused]:
-        try:
-            instrument = self._instrument or instrument_of(Path(name))
-        except HistoryError as error:
-            yield Refused(name, str(error).partition(": ")[2])
-            return
-        lines = data.decode("utf-8-sig", errors="replace").splitlines()
-        for bar in parse_bars(lines, name=Path(name).name, instrument=instrument):
-            yield bar if isinstance(bar, Refused) else bar_step(bar)
+        return self._news(chunk.name, data)
 
     def _news(self, name: str, data: bytes) -> Iterator[Step | Refused]:
         for line, found in read_articles(data, time.time_ns(), self._zones):

@@ -16,7 +16,7 @@ from streams.core.news import Article
 from streams.core.units import NS, format_time
 from streams.wire.articles import encode_article
 
-Kind = Literal["bar", "tick", "clock", "article"]
+Kind = Literal["bar", "tick", "clock", "article", "action"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Step:
 
     Attributes:
         kind: What it is; a clock goes to every partition of the tick topic and of the news by instrument.
-        time_ns: Event time, nanoseconds since 1970; 0 for bars, which have a date and no time.
+        time_ns: Event time, nanoseconds since 1970; 0 for bars and actions, which have a date and no time.
         key: Instrument id, or the article's id; empty for clocks.
         value: The record as it goes on the wire.
         price: Scaled price of a tick, so that a screen need not decode it again; 0 for everything else.
@@ -57,11 +57,11 @@ def with_clocks(steps: Iterable[Step]) -> Iterator[Step]:
     """Put a clock record before every step that takes event time into a new second; drop clocks that say nothing new.
 
     Args:
-        steps: In order of event time. Bars pass as they are.
+        steps: In order of event time. Bars and actions pass as they are.
     """
     newest_ns = -1
     for step in steps:
-        if step.kind == "bar":
+        if step.kind in {"bar", "action"}:
             yield step
             continue
         second_ns = step.time_ns if step.kind == "clock" else step.time_ns - step.time_ns % NS

@@ -6,9 +6,10 @@ transactions of its own, no acknowledgements and no commits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import Any, Final, Protocol, cast
 
 import faust
 from faust.app.base import BootStrategy
@@ -20,23 +21,26 @@ from yarl import URL
 
 from streams.calendars import load_markets
 from streams.config import Config, News
-from streams.core.engine import Engine
-from streams.core.join import Join, JoinRules
+from streams.core.join import JoinRules
 from streams.core.sessions import Markets
 from streams.core.units import NS
 from streams.kafka.agents import add_agent
-from streams.kafka.assignment import Assignment, Builders
+from streams.kafka.assignment import Assignment
 from streams.kafka.dlq import DeadLetters
 from streams.kafka.fetched import Fetched
-from streams.kafka.partition import PartitionRuntime, PartitionSettings
-from streams.kafka.producer import AtLeastOnce, Producer
-from streams.kafka.router import RouterRuntime
+from streams.kafka.owner import Consumer, Ports, Seat
+from streams.kafka.pacing import CommitPace, SnapshotPace
+from streams.kafka.partition import PartitionSettings
+from streams.kafka.probe import Probe, passed
+from streams.kafka.producer import AtLeastOnce, Committer, ExactlyOnce
+from streams.kafka.restorer import Build, KafkaRestorer
 from streams.kafka.security import faust_brokers, faust_credentials
+from streams.kafka.snapshots import Oldest, SnapshotPorts
+from streams.kafka.terms import Terms
 from streams.kafka.topics import Topics, specs
 from streams.kafka.transport import BatchConsumer, BatchTransport
 from streams.web.metrics import Metrics
 from streams.web.server import Health
-from streams.wire.ticks import TickDecoder
 
 MINUTE_NS: Final = 60 * NS
 HOUR_NS: Final = 60 * MINUTE_NS
@@ -63,7 +67,6 @@ class Assembled:
 
     app: StreamsApp
     assignment: Assignment
-    producer: Producer
     markets: Markets
 
 
@@ -125,13 +128,16 @@ class StreamsApp(faust.App):
         return reason or RuntimeError("expected the app to run, found it crashed without a reason: see the log before")
 
 
-def build_app(config: Config, partitions: Partitions, inputs: Iterable[tuple[str, str]]) -> StreamsApp:
+def build_app(
+    config: Config, partitions: Partitions, inputs: Iterable[tuple[str, str]], *, member: str | None = None
+) -> StreamsApp:
     """Build the app with one agent for each input. Must be called inside the event loop that will run it.
 
     Args:
         config: The worker's configuration.
         partitions: Takes what is fetched.
         inputs: (name of the agent, topic) of each input.
+        member: The name under which the group is joined, None for a member without one.
     """
     kafka = config.kafka
     app = StreamsApp(
@@ -143,7 +149,7 @@ def build_app(config: Config, partitions: Partitions, inputs: Iterable[tuple[str
         broker_rebalance_timeout=REBALANCE_SECONDS,
         broker_request_timeout=REQUEST_SECONDS,
         broker_heartbeat_interval=HEARTBEAT_SECONDS,
-        consumer_group_instance_id=kafka.group_instance_id or None,
+        consumer_group_instance_id=member,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=kafka.fetch_bytes,
         agent_supervisor=CrashingSupervisor,
@@ -169,6 +175,8 @@ def assemble(
     metrics: Metrics,
     health: Health,
     on_failure: Callable[[BaseException], None],
+    member: str | None = None,
+    probe: Probe = passed,
 ) -> Assembled:
     """Wire all parts of a worker. Must be called inside the event loop that will run it; nothing is started.
 
@@ -177,10 +185,47 @@ def assemble(
         metrics: What is counted and measured.
         health: Is told how partitions stand.
         on_failure: Called with what ended a partition.
+        member: The name under which the group is joined, None for a member without one.
+        probe: Is told how far commits have come; for tests.
+    """
+    topics = Topics(config.kafka.prefix)
+    terms = terms_of_config(config)
+    assignment = Assignment(topics, metrics=metrics, health=health, on_failure=on_failure)
+    inputs = [("ticks", topics.ticks), ("articles", topics.articles), ("news", topics.news)]
+    app = build_app(config, assignment, inputs, member=member)
+    consumer = app.consumer
+    assert isinstance(consumer, BatchConsumer)
+    ports = build_ports(config, terms, cast(Consumer, consumer), consumer.commit_positions, metrics, probe)
+    assignment.connect(replace(ports, events=assignment.events))
+    return Assembled(app, assignment, terms.markets)
+
+
+def terms_of_config(config: Config) -> Terms:
+    """Return the options and the calendar that are configured."""
+    markets = load_markets(config.markets.mics, lookback=config.rules.lookback, overrides=config.markets.overrides)
+    return Terms(markets, config.rules, join_rules_of(config.news))
+
+
+def build_ports(
+    config: Config,
+    terms: Terms,
+    consumer: Consumer,
+    commit_positions: Callable[[Mapping[Any, int]], Awaitable[None]],
+    metrics: Metrics,
+    probe: Probe = passed,
+) -> Ports:
+    """Return what a `PartitionOwner` needs: everything but Faust. Must be called inside the event loop.
+
+    Args:
+        config: What is configured.
+        terms: Its options and calendar.
+        consumer: Where records come from.
+        commit_positions: Commits the group's positions where there are no transactions.
+        metrics: What is counted and measured.
+        probe: Is told how far commits have come.
     """
     kafka = config.kafka
     topics = Topics(kafka.prefix)
-    markets = load_markets(config.markets.mics, lookback=config.rules.lookback)
     bytes_max = {spec.name: int(spec.configs["max.message.bytes"]) for spec in specs(config)}
     settings = PartitionSettings(
         topics=topics,
@@ -189,32 +234,43 @@ def assemble(
         skew_ns=config.rules.skew_s * NS,
         letters={topic: DeadLetters(topic, kafka.application_id, bytes_max[topic]) for topic in topics.inputs},
     )
-    join_rules = join_rules_of(config.news)
+    snapshots = SnapshotPorts(
+        topics=topics,
+        settings=config.snapshots,
+        pace=SnapshotPace(config.snapshots.share_max),
+        metrics=metrics,
+        version=metadata.version("fiftytwo"),
+        delivery=kafka.delivery,
+    )
+    exactly_once = kafka.delivery == "exactly_once"
 
-    def build_state(number: int, positions: Mapping[str, int], committed: Mapping[str, int]) -> PartitionRuntime:
-        engine = Engine(markets, config.rules)
-        return PartitionRuntime(
-            number,
-            settings,
-            engine=engine,
-            join=Join(join_rules),
-            decoder=TickDecoder(engine.instruments),
-            positions=positions,
-            committed=committed,
-        )
+    def committer(seat: Seat) -> Committer:
+        if exactly_once:
+            name = transactional_id(kafka.application_id, seat)
+            return ExactlyOnce(kafka, name, timeout_seconds=config.commits.timeout_s, probe=probe)
+        return AtLeastOnce(kafka, commit_positions, probe=probe)
 
-    def build_router(number: int, positions: Mapping[str, int], committed: Mapping[str, int]) -> RouterRuntime:
-        return RouterRuntime(number, settings, position=committed[topics.articles])
+    def oldest_of(seat: Seat) -> Oldest:
+        async def oldest() -> Mapping[str, int]:
+            bounds = await consumer.bounds([(topic, seat.number) for topic in seat.topics])
+            return {topic: first for (topic, _), (first, _) in bounds.items()}
 
-    builders = Builders(build_state, build_router)
-    assignment = Assignment(topics, builders, metrics=metrics, health=health, on_failure=on_failure)
-    inputs = [("ticks", topics.ticks), ("articles", topics.articles), ("news", topics.news)]
-    app = build_app(config, assignment, inputs)
-    producer = Producer(kafka)
-    consumer = app.consumer
-    assert isinstance(consumer, BatchConsumer)
-    assignment.connect(consumer, AtLeastOnce(producer, consumer.commit_positions))
-    return Assembled(app, assignment, producer, markets)
+        return oldest
+
+    return Ports(
+        consumer=consumer,
+        committer=committer,
+        restorer=KafkaRestorer(kafka, Build(settings, terms, snapshots, exactly_once), oldest_of),
+        settings=config.commits,
+        pace=CommitPace(config.commits.share_max),
+        metrics=metrics,
+        probe=probe,
+    )
+
+
+def transactional_id(application: str, seat: Seat) -> str:
+    """Return the name under which a partition's transactions are known to the brokers."""
+    return f"{application}-{seat.kind}-{seat.number}"
 
 
 def join_rules_of(news: News) -> JoinRules:

@@ -48,6 +48,7 @@ class Effects:
         nulls: How many of them had no value.
         append_ns: The newest of the broker's stamps, 0 without records.
         misrouted: Instruments seen for the first time that belong into another partition.
+        state: Records of the state topic, written after the outputs.
     """
 
     outputs: list[Output] = field(default_factory=list)
@@ -56,6 +57,7 @@ class Effects:
     nulls: int = 0
     append_ns: int = 0
     misrouted: list[str] = field(default_factory=list)
+    state: list[Output] = field(default_factory=list)
 
 
 class Outbox:
@@ -90,7 +92,7 @@ class Outbox:
 
     def take(self) -> Effects:
         """Return everything collected, and begin anew."""
-        effects = Effects([*self._outputs, *self._newest.values()], self._positions)
+        effects = Effects([*self._outputs, *self._newest.values()], positions=self._positions)
         self._outputs, self._newest, self._positions, self.bytes = [], {}, {}, 0
         return effects
 

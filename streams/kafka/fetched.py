@@ -52,8 +52,8 @@ class RawRecords:
 
     __slots__ = ("data",)
 
-    def __init__(self, data: bytes | None) -> None:
-        self.data = data or b""
+    def __init__(self, data: bytes | memoryview | None) -> None:
+        self.data = data if data is not None else b""
 
     def has_next(self) -> bool:
         """Return whether at least one batch is complete."""
@@ -68,7 +68,7 @@ class RawRecords:
 
 
 def select_batches(
-    data: bytes, position: int, bytes_max: int, aborted: Sequence[tuple[int, int]] = ()
+    data: bytes | memoryview, position: int, bytes_max: int, aborted: Sequence[tuple[int, int]] = ()
 ) -> list[tuple[bytes | memoryview, int]]:
     """Return the complete batches of a fetch response in sets of about `bytes_max`, each with the offset after it.
 
@@ -118,7 +118,12 @@ def select_batches(
 
 
 def is_aborted(
-    data: bytes, start: int, base: int, attributes: int, waiting: list[tuple[int, int]], open_aborted: set[int]
+    data: bytes | memoryview,
+    start: int,
+    base: int,
+    attributes: int,
+    waiting: list[tuple[int, int]],
+    open_aborted: set[int],
 ) -> bool:
     """Return whether a batch belongs to an aborted transaction, and keep track of which are open."""
     (producer,) = PRODUCER.unpack_from(data, start + PRODUCER_START)
@@ -132,7 +137,7 @@ def is_aborted(
     return bool(attributes & TRANSACTIONAL) and producer in open_aborted
 
 
-def join_spans(data: bytes, spans: Sequence[tuple[int, int]]) -> bytes | memoryview:
+def join_spans(data: bytes | memoryview, spans: Sequence[tuple[int, int]]) -> bytes | memoryview:
     """Return the bytes of some spans; without a copy where there is one span, the usual case."""
     if len(spans) == 1:
         start, end = spans[0]

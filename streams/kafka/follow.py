@@ -80,6 +80,45 @@ async def follow(
                         yield _followed(record)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some records of one partition, in its order.
+
+    Attributes:
+        partition: Which.
+        first_offset: Of the first record.
+        values: Of each record.
+        appended_ms: The broker's stamp of each.
+        records_total: About how many records all partitions held when the reading began.
+    """
+
+    partition: int
+    first_offset: int
+    values: tuple[bytes | None, ...]
+    appended_ms: tuple[int, ...]
+    records_total: int
+
+
+async def read_batches_of(kafka: Kafka, topic: str) -> AsyncGenerator[Batch, None]:
+    """Yield all that a topic holds now, some thousand records at a time.
+
+    Raises:
+        BrokersUnreachable: No broker answered.
+        TopicMissing: The topic is not there.
+    """
+    async with _consumer(kafka, [topic]) as (consumer, partitions):
+        first: dict[TopicPartition, int] = await consumer.beginning_offsets(partitions)
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        total = sum(ends[each] - first[each] for each in partitions)
+        await consumer.seek_to_beginning(*partitions)
+        while [each for each in partitions if await consumer.position(each) < ends[each]]:
+            for partition, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
+                if wanted := [record for record in records if record.offset < ends[partition]]:
+                    values = tuple(record.value for record in wanted)
+                    stamps = tuple(record.timestamp for record in wanted)
+                    yield Batch(partition.partition, wanted[0].offset, values, stamps, total)
+
+
 async def read_one(kafka: Kafka, topic: str, partition: int, offset: int) -> Followed:
     """Return one record.
 

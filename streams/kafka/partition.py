@@ -2,7 +2,9 @@
 
 State is a fold of two logs, ticks and news by instrument, so it is rebuilt by reading both again. Until both have
 reached their committed positions nothing is emitted, because it was emitted before, and nothing past those positions is
-read; then the partition is live. It knows no Kafka client, no coroutine and no clock: bytes come in, effects go out.
+read; then the partition is live. On the way there may be points where options or the calendar changed: both logs come
+to such a point before either goes past it. A runtime knows no Kafka client, no coroutine and no clock: bytes come in,
+effects go out.
 
 While both logs hold records, the one whose clock is behind is read first. What is linked does not depend on that; how
 much is held in memory does.
@@ -10,7 +12,7 @@ much is held in memory does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -23,6 +25,7 @@ from streams.core.signals import Signal, signals_of
 from streams.kafka.dlq import DeadLetters, Reason
 from streams.kafka.effects import Effects, Output
 from streams.kafka.fetched import Fetched
+from streams.kafka.terms import Terms, Waypoint, adopt
 from streams.kafka.topics import Topics, expected_partition
 from streams.wire.articles import decode_copy, encode_enriched
 from streams.wire.batches import Frames, read_batches
@@ -108,9 +111,13 @@ class PartitionRuntime:
         settings: What all partitions share.
         engine: Its state is that of `positions`.
         join: As `engine`.
-        decoder: Interns into the engine's instruments.
+        terms: The terms under which both read.
         positions: Where reading begins, by topic.
-        committed: Where the outputs of this state end that were written before, by topic.
+        waypoints: Where terms change; the last one is where the outputs of this state end that were written before.
+        news_mode: Clock mode that the news log has shown.
+
+    Attributes:
+        live_from: Where it became live, by topic; what was said before was said under other terms, or earlier.
     """
 
     def __init__(
@@ -120,22 +127,30 @@ class PartitionRuntime:
         *,
         engine: Engine,
         join: Join,
-        decoder: TickDecoder,
+        terms: Terms,
         positions: Mapping[str, int],
-        committed: Mapping[str, int],
+        waypoints: Sequence[Waypoint],
+        news_mode: str = "",
     ) -> None:
         self.partition = partition
         # News first where the clocks agree: a signal then carries what was known when it was made.
         self.topics: tuple[str, ...] = (settings.topics.news, settings.topics.ticks)
         self._settings = settings
-        self._engine = engine
-        self._join = join
-        self._decoder = decoder
+        self.engine = engine
+        self.join = join
+        self.terms = terms
+        self.news_mode = news_mode
+        self.live_from: dict[str, int] = {}
+        self._decoder = TickDecoder(engine.instruments)
         self._positions = {topic: positions[topic] for topic in self.topics}
-        self._committed = {topic: max(committed[topic], positions[topic]) for topic in self.topics}
-        self._news_mode = ""
+        self._waypoints = list(waypoints)
         self._instruments = len(engine.instruments)
-        self.is_live = self._at_committed()
+        self._arrive()
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether the state has reached the committed positions, so that what it says is new."""
+        return not self._waypoints
 
     def position(self, topic: str) -> int:
         """Return the offset of the first record of a topic that the state does not know yet."""
@@ -143,7 +158,7 @@ class PartitionRuntime:
 
     def wants(self, topic: str) -> bool:
         """Tell whether records of a topic may be read now: before going live, none past the committed position."""
-        return self.is_live or self._positions[topic] < self._committed[topic]
+        return self.is_live or self._positions[topic] < self._waypoints[0].positions[topic]
 
     def choose(self, held: Set[str], behind: Set[str]) -> str | None:
         """Return the topic to read next: of those that hold records, the one whose clock is behind."""
@@ -174,14 +189,14 @@ class PartitionRuntime:
             effects.positions[(topic, self.partition)] = frames.next_offset
         else:
             effects = Effects(records=effects.records, append_ns=effects.append_ns)
-            self.is_live = self._at_committed()
+            self._arrive()
         return effects
 
     def ticks(self, frames: Frames) -> Effects:
         """Fold records of the tick log."""
         topic = self._settings.topics.ticks
         decoded = self._decoder.decode(frames)
-        folded = self._engine.fold(decoded.records, decoded.bars, decoded.buffer)
+        folded = self.engine.fold(decoded.records, decoded.bars, decoded.buffer, decoded.details)
         effects = Effects(records=len(frames), nulls=decoded.nulls, append_ns=frames.append_ns)
         effects.misrouted = self._misrouted()
         letters = self._settings.letters[topic]
@@ -189,10 +204,10 @@ class PartitionRuntime:
         for one in sorted(rejected, key=lambda one: one.index):
             reason = Reason(one.stage, one.reason, one.message)
             effects.outputs.append(letters.letter(self.partition, frames, one.index, reason))
-        for signal in signals_of(folded, self._engine):
+        for signal in signals_of(folded, self.engine):
             effects.outputs += self._signal(signal, int(decoded.records[signal.record]["append_ns"]))
-        if self._engine.clock_ns > self._join.tick_clock_ns:
-            self._join.tick_clock(self._engine.clock_ns)
+        if self.engine.clock_ns > self.join.tick_clock_ns:
+            self.join.tick_clock(self.engine.clock_ns)
         return effects
 
     def news(self, frames: Frames) -> Effects:
@@ -209,9 +224,9 @@ class PartitionRuntime:
                 record = decode_copy(value)
                 if isinstance(record, NewsClock):
                     self._check_clock(record, append_ns)
-                    changed = self._join.news_clock(record.time_ns)
+                    changed = self.join.news_clock(record.time_ns)
                 else:
-                    changed = self._join.article(record)
+                    changed = self.join.article(record)
             except RecordRefused as refused:
                 reason = Reason(refused.stage, refused.reason, str(refused))
                 effects.outputs.append(letters.letter(self.partition, frames, index, reason))
@@ -221,21 +236,36 @@ class PartitionRuntime:
 
     def totals(self) -> dict[str, int]:
         """Return the running totals of the engine and of the join, by name."""
-        return {**self._engine.counters(), **self._join.counters()}
+        return {**self.engine.counters(), **self.join.counters()}
 
     def windows(self) -> dict[str, int]:
         """Return the number of instruments by the coverage of their window."""
-        return self._engine.windows()
+        return self.engine.windows()
 
     def open_breakouts(self) -> dict[str, int]:
         """Return the number of open breakouts by family."""
-        return self._engine.open_breakouts()
+        return self.engine.open_breakouts()
 
-    def _at_committed(self) -> bool:
-        return all(self._positions[topic] >= self._committed[topic] for topic in self.topics)
+    # Both logs have come to a point where terms change, or to several at once.
+    def _arrive(self) -> None:
+        while self._waypoints and all(
+            self._positions[topic] >= self._waypoints[0].positions[topic] for topic in self.topics
+        ):
+            terms = self._waypoints.pop(0).terms
+            if terms is not None:
+                self._adopt(terms.keeping(self.engine))
+        if self.is_live:
+            self.live_from = dict(self._positions)
+
+    def _adopt(self, terms: Terms) -> None:
+        if terms.is_same(self.terms):
+            return
+        self.engine, self.join = adopt(terms, self.engine, self.join)
+        self.terms = terms
+        self._decoder = TickDecoder(self.engine.instruments)
 
     def _clock_ns(self, topic: str) -> int:
-        return self._engine.clock_ns if topic == self._settings.topics.ticks else self._join.news_clock_ns
+        return self.engine.clock_ns if topic == self._settings.topics.ticks else self.join.news_clock_ns
 
     # The records that may be read now: from the state's position, and until live only up to the committed one.
     def _frames(self, fetched: Fetched) -> Frames:
@@ -243,8 +273,10 @@ class PartitionRuntime:
         frames = read_batches(fetched.data, skip_before=position, check_crc=self._settings.check_crc)
         # The transport left out what was aborted at the end, so the fetch knows the next offset better than its bytes.
         frames = replace(frames, next_offset=max(frames.next_offset, fetched.next_offset))
-        committed = self._committed[fetched.topic]
-        if self.is_live or frames.next_offset <= committed:
+        if self.is_live:
+            return frames
+        committed = self._waypoints[0].positions[fetched.topic]
+        if frames.next_offset <= committed:
             return frames
         count = int(frames.frames["offset"].searchsorted(committed))
         return replace(frames, frames=frames.frames[:count], next_offset=committed)
@@ -254,41 +286,49 @@ class PartitionRuntime:
         if not (opens or self.is_live):
             return []
         encoded = encode(signal, source=self._settings.source)
-        outputs = [replace(self._output(encoded, append_ns), family=signal.family, transition=signal.transition)]
+        outputs = [self._output(encoded, append_ns, family=signal.family, transition=signal.transition)]
         if opens:
-            outputs.append(self._enriched(self._join.open(signal, encoded.value), append_ns))
+            outputs.append(self._enriched(self.join.open(signal, encoded.value), append_ns))
         return outputs
 
     def _enriched(self, enriched: Enriched, append_ns: int) -> Output:
         encoded = encode_enriched(enriched, source=self._settings.source)
-        return replace(self._output(encoded, append_ns), replaces=enriched.signal_id)
+        return self._output(encoded, append_ns, replaces=enriched.signal_id)
 
-    def _output(self, encoded: Encoded, append_ns: int) -> Output:
+    def _output(
+        self, encoded: Encoded, append_ns: int, *, replaces: str = "", family: str = "", transition: str = ""
+    ) -> Output:
         topic = self._settings.topics.prefix + encoded.topic
         headers: list[tuple[str, bytes | None]] = [*encoded.headers]
-        return Output(topic, self.partition, encoded.key, encoded.value, headers, append_ns=append_ns)
+        return Output(
+            topic,
+            self.partition,
+            encoded.key,
+            encoded.value,
+            headers,
+            replaces=replaces,
+            family=family,
+            transition=transition,
+            append_ns=append_ns,
+        )
 
     # The first record of an instrument tells whether its producer partitions as we do; checking every record would cost
     # more than decoding it.
     def _misrouted(self) -> list[str]:
-        instruments = self._engine.instruments
+        instruments = self.engine.instruments
         fresh = [instruments.id(row) for row in range(self._instruments, len(instruments))]
         self._instruments = len(instruments)
         count = self._settings.partitions
         return [name for name in fresh if expected_partition(name.encode(), count) != self.partition]
 
     def _check_clock(self, clock: NewsClock, append_ns: int) -> None:
-        if self._news_mode not in ("", clock.mode):
+        if self.news_mode not in ("", clock.mode):
             raise _refused(REJECT_CLOCK_MODE)
         if clock.mode == "live" and clock.time_ns > append_ns + self._settings.skew_ns:
             raise _refused(REJECT_FUTURE_TIME, time_ns=clock.time_ns, reference_ns=append_ns)
-        self._news_mode = clock.mode
+        self.news_mode = clock.mode
 
 
 def _refused(reason: int, *, time_ns: int = 0, reference_ns: int = 0) -> RecordRefused:
     message = reason_message(reason, time_ns=time_ns, reference_ns=reference_ns)
     return RecordRefused(STATE, REJECT_NAMES[reason], message)
-
-
-Builder = Callable[[int, Mapping[str, int], Mapping[str, int]], Runtime]
-"""Makes the runtime of a partition from its number, where reading begins and what was committed."""

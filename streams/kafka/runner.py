@@ -1,7 +1,8 @@
 """Runs one partition: takes what is fetched for it, lets its runtime read in the right order, and commits what follows.
 
-Reading and committing overlap: while one commit is in flight the next effects collect, at most `OUTBOX_MAX` of them. A
-commit begins at once when there are outputs and none is in flight; positions alone wait half a second.
+Reading and committing overlap: while one commit is in flight the next effects collect, up to a limit. A commit of
+outputs begins at once when none is in flight and commits have not taken too much of the worker's time, else when there
+is nothing to read or they have waited long enough; positions alone wait half a second.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from typing import Final, Protocol
 
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from streams.config_delivery import Commits
 from streams.core.units import NS
-from streams.kafka.effects import Effects, Outbox
+from streams.kafka.effects import Effects, Outbox, Output
 from streams.kafka.fetched import Fetched
 from streams.kafka.logs import note
+from streams.kafka.pacing import CommitPace
 from streams.kafka.partition import Runtime
+from streams.kafka.probe import DURING_REPLAY, Probe, passed
 from streams.kafka.producer import Committer
+from streams.kafka.transactions import InDoubt
 from streams.web.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -29,22 +34,16 @@ log = logging.getLogger(__name__)
 SETS_MAX: Final = 2
 """Fetched sets of a topic at hand: one is read while the next is fetched."""
 
-OUTBOX_MAX: Final = 20_000
-"""Outputs that may wait for a commit before reading stops, about 20 MB."""
-
 OUTBOX_BYTES_MAX: Final = 64 << 20
 
-POSITIONS_SECONDS: Final = 0.5
-"""How long positions without outputs wait: it bounds what is read twice after a crash, and how late lag is seen."""
+STALL_SECONDS: Final = 2.0
+"""A commit takes milliseconds; one that takes this long waits for the brokers, and the worker says so."""
 
 PATIENCE_SECONDS: Final = 0.5
 """How long the log whose clock is behind is waited for while the other holds records."""
 
 MEASURE_SECONDS: Final = 1.0
 """How often running totals are handed over; that looks at every instrument."""
-
-QUIESCE_SECONDS: Final = 2.0
-"""How long a revoked partition may take to finish its commit before it is dropped."""
 
 GAPS_MAX: Final = 3
 
@@ -60,6 +59,22 @@ class Reader(Protocol):
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Go on from this offset."""
+
+
+class State(Protocol):
+    """What a partition writes to the state topic."""
+
+    def read(self, records: int) -> None:
+        """Note that so many live records were read."""
+
+    async def prepare(self) -> None:
+        """Get ready for `records`; called before every commit."""
+
+    def records(self, *, final: bool) -> list[Output]:
+        """Return what a commit of all that was read writes, the partition's positions at least."""
+
+    def committed(self) -> None:
+        """Note that what was returned last is in the topic."""
 
 
 class RecordsMissing(RuntimeError):
@@ -84,7 +99,12 @@ class PartitionRunner:
         reader: Where records come from.
         committer: Where effects go.
         metrics: What is counted and measured.
+        settings: When is committed.
+        pace: What the commits of all partitions may take together.
+        state: Returns what a commit writes to the state topic.
         on_live: Called once, when the runtime is live.
+        on_stall: Called with the seconds that a commit has waited for the brokers, and with None when that is over.
+        probe: Is told what was replayed.
     """
 
     def __init__(
@@ -95,21 +115,36 @@ class PartitionRunner:
         reader: Reader,
         committer: Committer,
         metrics: Metrics,
-        on_live: Callable[[PartitionRunner], None],
+        settings: Commits,
+        pace: CommitPace,
+        state: State,
+        on_live: Callable[[Runtime], None],
+        on_stall: Callable[[float | None], None] = lambda seconds: None,
+        probe: Probe = passed,
     ) -> None:
         self.runtime = runtime
         self._reader = reader
         self._committer = committer
         self._metrics = metrics
+        self._settings = settings
+        self._pace = pace
+        self._state = state
         self._on_live = on_live
+        self._on_stall = on_stall
+        self._probe = probe
         self._cursors = {topic: _Cursor(runtime.position(topic), ends[topic]) for topic in runtime.topics}
         self._outbox = Outbox()
         self._commit: asyncio.Task[None] | None = None
+        self._commit_begun: float | None = None
+        self._output_at: float | None = None  # since when an output waits
+        self._is_stalled = False
+        self._missing: RecordsMissing | None = None
         self._committed_at = time.monotonic()
         self._measured_at = 0.0
         self._waiting_since: float | None = None
         self._wake = asyncio.Event()
         self._stopping = False
+        self._stopped = asyncio.Event()
         self.is_clean = False
         """Whether everything that was read has been committed, once stopped."""
 
@@ -138,37 +173,57 @@ class PartitionRunner:
             while not self._stopping:
                 self._raise_failed_commit()
                 topic = None if self._is_full() else self._choose()
+                self._commit_when_due(is_free=topic is None)
                 if topic is None:
                     await self._wait()
                 else:
                     self._read(topic)
                     await asyncio.sleep(0)
-                self._commit_when_due()
                 self._measure_when_due()
+            # What owns this lets go of its connections when it returns.
+            await self._stopped.wait()
         except (CommitFailedError, IllegalStateError) as error:
             # The group has moved on: the next assignment decides who goes on, from what was committed before.
             self._lost(error)
 
-    async def stop(self) -> None:
-        """Stop reading, and commit what has been read unless that takes too long."""
+    async def stop(self, seconds: float, *, final: bool = False) -> None:
+        """Stop reading, and commit what has been read unless that takes too long.
+
+        Args:
+            seconds: How long that may take; then it is dropped.
+            final: The worker stops: the last commit carries a snapshot.
+        """
         if self._stopping:
             return
         self._stopping = True
         self._wake.set()
         try:
-            async with asyncio.timeout(QUIESCE_SECONDS):
+            async with asyncio.timeout(seconds):
                 if self._commit is not None:
                     await self._commit
-                if not self._outbox.is_empty:
-                    await self._commit_now()
+                if not self._outbox.is_empty or (final and self.runtime.is_live):
+                    await self._commit_now(final=final)
             self.is_clean = True
             self._measure()
-        except (KafkaError, OSError, TimeoutError) as error:
+        except (InDoubt, KafkaError, OSError, TimeoutError) as error:
             self._lost(error)
+        finally:
+            self._stopped.set()
+
+    async def drop(self) -> None:
+        """Stop at once, and leave what is under way to the next owner."""
+        self._stopping = True
+        self._wake.set()
+        if self._commit is not None and not self._commit.done():
+            self._commit.cancel()
+            await asyncio.wait({self._commit})
+        if self._commit is not None and not self._commit.cancelled():
+            self._commit.exception()
 
     # The partition's next owner begins with what was committed before, and reads the rest again.
     def _lost(self, error: Exception) -> None:
         self._stopping = True
+        self._stopped.set()
         fields = {"partition": self.runtime.partition, "error": repr(error)}
         note(log, logging.WARNING, "partition_dropped_uncommitted", topics=self.runtime.topics, **fields)
 
@@ -196,6 +251,12 @@ class PartitionRunner:
         effects = self.runtime.read(fetched)
         self._metrics.batch_folded(effects.records, time.perf_counter() - started)
         self._outbox.add(effects)
+        if effects.outputs and self._output_at is None:
+            self._output_at = time.monotonic()
+        if was_live:
+            self._state.read(effects.records)
+        else:
+            self._probe(DURING_REPLAY)
         cursor.append_ns = max(cursor.append_ns, effects.append_ns)
         if self.runtime.position(topic) >= fetched.next_offset:
             cursor.sets.popleft()
@@ -208,12 +269,15 @@ class PartitionRunner:
     def _announce(self, *, was_live: bool) -> None:
         if self.runtime.is_live and not was_live:
             self._metrics.engine_restored(self.runtime.partition, self.runtime.totals())
-            self._on_live(self)
+            self._on_live(self.runtime)
 
     async def _wait(self) -> None:
         due = MEASURE_SECONDS
-        if not self._outbox.is_empty and self._commit is None:
-            due = max(0.0, self._committed_at + POSITIONS_SECONDS - time.monotonic())
+        now = time.monotonic()
+        if self._commit is None and self._output_at is not None:
+            due = max(0.0, self._output_at + self._settings.delay_ms / 1000 - now)
+        elif self._commit is None and not self._outbox.is_empty:
+            due = max(0.0, self._committed_at + self._settings.positions_ms / 1000 - now)
         if self._waiting_since is not None:
             due = min(due, PATIENCE_SECONDS)
         try:
@@ -224,25 +288,47 @@ class PartitionRunner:
         self._wake.clear()
 
     def _is_full(self) -> bool:
-        return len(self._outbox) >= OUTBOX_MAX or self._outbox.bytes >= OUTBOX_BYTES_MAX
+        return len(self._outbox) >= self._settings.outputs_max or self._outbox.bytes >= OUTBOX_BYTES_MAX
 
-    def _commit_when_due(self) -> None:
+    def _commit_when_due(self, *, is_free: bool) -> None:
+        self._tell_stall()
         if self._commit is not None or self._stopping or self._outbox.is_empty:
             return
-        if len(self._outbox) or time.monotonic() - self._committed_at >= POSITIONS_SECONDS:
+        now = time.monotonic()
+        if self._output_at is not None:
+            due = is_free or now - self._output_at >= self._settings.delay_ms / 1000 or self._pace.may_begin(now)
+        else:
+            due = now - self._committed_at >= self._settings.positions_ms / 1000
+        if due:
+            self._pace.begun(now)
             self._commit = asyncio.create_task(self._commit_now())
             self._commit.add_done_callback(lambda _: self._wake.set())
 
+    def _tell_stall(self) -> None:
+        waited = 0.0 if self._commit_begun is None else time.monotonic() - self._commit_begun
+        if waited >= STALL_SECONDS or self._is_stalled:
+            self._is_stalled = waited >= STALL_SECONDS
+            self._on_stall(waited if self._is_stalled else None)
+
     def _raise_failed_commit(self) -> None:
+        if self._missing is not None:
+            raise self._missing
         if self._commit is not None and self._commit.done():
             done, self._commit = self._commit, None
             done.result()
 
-    async def _commit_now(self) -> None:
+    async def _commit_now(self, *, final: bool = False) -> None:
+        self._commit_begun = time.monotonic()
+        await self._state.prepare()
+        # Nothing is read between these two: outputs, state and positions are of the same instant.
         effects = self._outbox.take()
+        effects.state = self._state.records(final=final)
+        self._output_at = None
         started = time.perf_counter()
         await self._committer.commit(effects)
         self._committed_at = time.monotonic()
+        self._commit_begun = None
+        self._state.committed()
         self._metrics.commit_finished(time.perf_counter() - started)
         self._count_written(effects)
 
@@ -252,13 +338,10 @@ class PartitionRunner:
         fields = {"topic": fetched.topic, "partition": fetched.partition, "expected": cursor.expected}
         note(log, logging.WARNING, "offset_gap", found=fetched.position, **fields)
         if cursor.gaps > GAPS_MAX:
-            self._commit = asyncio.create_task(self._fail(_missing(fetched, cursor.expected)))
+            self._missing = _missing(fetched, cursor.expected)
             self._wake.set()
             return
         self._reader.seek(fetched.topic, fetched.partition, cursor.expected)
-
-    async def _fail(self, error: Exception) -> None:
-        raise error
 
     def _count(self, topic: str, effects: Effects) -> None:
         self._measure_lag(topic)
@@ -321,5 +404,5 @@ def _missing(fetched: Fetched, expected: int) -> RecordsMissing:
     return RecordsMissing(
         f"expected {fetched.topic} partition {fetched.partition} to hold offset {expected}, found {fetched.position} "
         "as its oldest: retention removed records before they were read; give the topic a longer retention.ms or the "
-        "worker more time, then start it again: it goes on from the oldest record"
+        "worker more time"
     )

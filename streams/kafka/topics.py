@@ -1,6 +1,6 @@
 """The topics: their names, how they must be made, making them, and checking that they are so before a worker starts.
 
-Three settings carry the correctness of everything else, so a worker refuses to start without them:
+Four settings carry the correctness of everything else, so a worker refuses to start without them:
 
 - The same number of partitions everywhere: output partition = input partition, and a partition's ticks and news meet in
 one worker.
@@ -10,6 +10,7 @@ run did. It also keeps
   deleted at once.
 - Dead-letter topics that take more than their input: otherwise a bad record of full size could not be put aside and
 would block its partition.
+- A state topic that is compacted: deleted by age, the piece of a snapshot that never changes would be the first to go.
 
 An existing topic is never altered: the only request for it that the client knows replaces all settings of the topic,
 others' included. What is wrong is told with the command that puts it right.
@@ -38,6 +39,7 @@ NEWS: Final = "news.by-instrument.v1"
 BREAKOUTS: Final = "signals.breakouts.v1"
 MOMENTUM: Final = "signals.momentum.v1"
 ENRICHED: Final = "signals.enriched.v1"
+STATE: Final = "state.snapshots.v1"
 DLQ_SUFFIX: Final = ".dlq"
 
 DLQ_MARGIN_BYTES: Final = 65_536
@@ -48,6 +50,16 @@ OUTPUT_BYTES_MAX: Final = 1_048_576
 
 OUTPUT_RETENTION_DAYS: Final = 90
 """Signals are few and small; a quarter of them is worth more than its disk."""
+
+STATE_CONFIGS: Final[Mapping[str, str]] = {
+    "cleanup.policy": "compact",
+    # A restart reads what compaction has not come to yet: small segments, cleaned early, or it reads a gigabyte.
+    "segment.bytes": str(64 << 20),
+    "segment.ms": str(10 * 60_000),
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.message.bytes": str(1 << 20),
+}
+"""How the state topic is made."""
 
 VISIBLE_SECONDS_MAX: Final = 15.0
 """A new topic reaches the metadata of every broker within a second or two."""
@@ -109,6 +121,11 @@ class Topics:
     def outputs(self) -> tuple[str, ...]:
         """Return the topics that users read."""
         return (self.breakouts, self.momentum, self.enriched)
+
+    @property
+    def state(self) -> str:
+        """Return the compacted topic of snapshots and committed positions, which only workers write."""
+        return self.prefix + STATE
 
     def dlq(self, topic: str) -> str:
         """Return the dead-letter topic of an input topic (its full name, prefix included)."""
@@ -176,6 +193,7 @@ def specs(config: Config) -> list[TopicSpec]:
         *(spec(name, kafka.retention_days, size) for name, size in input_bytes.items()),
         *(spec(name, output_days, OUTPUT_BYTES_MAX) for name in names.outputs),
         *(spec(names.dlq(name), output_days, size + DLQ_MARGIN_BYTES) for name, size in input_bytes.items()),
+        TopicSpec(names.state, kafka.partitions, STATE_CONFIGS),
     ]
 
 
@@ -337,16 +355,27 @@ def _is_fine(name: str, value: str, actual: str) -> bool:
         return actual == "-1" or (actual.isdigit() and int(actual) >= int(value))
     if name == "max.message.bytes":
         return actual.isdigit() and int(actual) >= int(value)
+    if name in ("segment.bytes", "segment.ms"):
+        return actual.isdigit() and int(actual) <= int(value)
+    if name == "min.cleanable.dirty.ratio":
+        return _is_at_most(actual, float(value))
     return False
+
+
+def _is_at_most(text: str, most: float) -> bool:
+    try:
+        return float(text) <= most
+    except ValueError:
+        return False
 
 
 # A shorter life or smaller inputs than configured are the operator's choice; what breaks replay or blocks a partition
 # is not.
 def _is_fatal(topic: str, name: str) -> bool:
-    if name == "retention.ms":
+    if name in ("retention.ms", "segment.bytes", "segment.ms", "min.cleanable.dirty.ratio"):
         return False
     if name == "max.message.bytes":
-        return topic.endswith(DLQ_SUFFIX)
+        return topic.endswith((DLQ_SUFFIX, STATE))
     return True
 
 

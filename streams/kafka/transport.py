@@ -21,12 +21,16 @@ from typing import Any, Final, Protocol, TypeVar, cast
 import aiokafka
 import faust.transport.consumer as faust_consumer
 import faust.transport.drivers.aiokafka as faust_driver
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.errors import ConsumerStoppedError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP, ConsumerMessage
 
 from streams.kafka.fetched import Fetched, RawRecords, select_batches
+from streams.kafka.rebinding import rebound
+from streams.kafka.receiving import receive_in_place
 
 Result = TypeVar("Result")
 
@@ -60,6 +64,7 @@ class BatchConsumerThread(faust_driver.AIOKafkaConsumerThread):
         # Faust hard-codes 1500 ms and derives the isolation level from its own transactions; start() reads both.
         consumer._fetch_max_wait_ms = cast(BatchApp, self.app).fetch_wait_ms
         consumer._isolation_level = "read_committed"
+        receive_in_place(consumer._client)
         return consumer
 
     async def on_start(self) -> None:
@@ -280,15 +285,9 @@ def keep_raw_records(fetcher: Any) -> None:
     `Fetcher._proc_fetch_request` reads `MemoryRecords` from its module. This instance gets the same code with one other
     global, so nothing changes for other consumers of the process.
     """
-    original = aiokafka_fetcher.Fetcher._proc_fetch_request
-    rebound = types.FunctionType(
-        original.__code__,
-        {**original.__globals__, "MemoryRecords": RawRecords},
-        original.__name__,
-        original.__defaults__,
-        original.__closure__,
+    fetcher._proc_fetch_request = rebound(
+        fetcher, aiokafka_fetcher.Fetcher._proc_fetch_request, MemoryRecords=RawRecords
     )
-    fetcher._proc_fetch_request = types.MethodType(rebound, fetcher)
 
 
 # What the code above and the app use beyond the documented interfaces: function -> names its code must mention.
@@ -311,6 +310,9 @@ USED: Final[tuple[tuple[Any, tuple[str, ...]], ...]] = (
         aiokafka.AIOKafkaConsumer.start,
         ("_fetch_max_wait_ms", "_isolation_level", "_fetcher", "_coordinator"),
     ),
+    (AIOKafkaClient._get_conn, ("create_conn", "_conns")),
+    (AIOKafkaConnection.connect, ("_protocol", "_create_reader_task", "StreamReader", "StreamWriter")),
+    (AIOKafkaConnection._handle_frame, ("_requests", "parse_response_header", "RESPONSE_TYPE", "_last_action")),
     (faust_driver.AIOKafkaConsumerThread._create_worker_consumer, ("AIOKafkaConsumer", "assignor")),
     (faust_driver.AIOKafkaConsumerThread.getmany, ("_fetch_records", "call_thread")),
     (faust_driver.AIOKafkaConsumerThread._ensure_consumer, ("_consumer",)),

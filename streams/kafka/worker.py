@@ -18,17 +18,24 @@ from typing import Any, Final, NoReturn
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
+from streams.calendar_tables import BadOverrides
 from streams.calendars import UnknownCalendar
 from streams.config import Config
 from streams.kafka import topics as topic_checks
 from streams.kafka.app import Assembled, assemble
 from streams.kafka.assignment import AssignmentRefused
 from streams.kafka.logs import configure, note, note_failure
+from streams.kafka.membership import Membership
+from streams.kafka.owner import RestartedTooOften
+from streams.kafka.probe import Probe, passed
+from streams.kafka.restore import PositionsRefused, StateLost
 from streams.kafka.runner import RecordsMissing
 from streams.kafka.topics import BrokersUnreachable, Problem
+from streams.kafka.transactions import check_producers
 from streams.kafka.transport import IncompatibleLibrary, check_libraries
 from streams.web.metrics import Metrics
 from streams.web.server import Health, WebServer, WebUnavailable
+from streams.wire.snapshots import SnapshotRefused
 from streams.wire.warm import warm
 
 log = logging.getLogger(__name__)
@@ -36,9 +43,27 @@ log = logging.getLogger(__name__)
 STOP_SECONDS: Final = 10.0
 """A clean stop takes well under a second; past this the process ends as it is, and reads a little twice next time."""
 
+SNAPSHOT_SECONDS: Final = 6.0
+"""How long the last commit of a clean stop may take, with its snapshot; Kubernetes gives thirty for everything."""
+
 EXIT_FAILED: Final = 1
 
-EXPECTED: Final = (AssignmentRefused, BrokersUnreachable, KafkaError, RecordsMissing, UnknownCalendar, WebUnavailable)
+GC_THRESHOLDS: Final = (20_000, 20, 20)
+"""A signal makes some forty objects that the collector looks at, none of them in a cycle: look every few hundred."""
+
+EXPECTED: Final = (
+    AssignmentRefused,
+    BadOverrides,
+    BrokersUnreachable,
+    KafkaError,
+    PositionsRefused,
+    RecordsMissing,
+    RestartedTooOften,
+    SnapshotRefused,
+    StateLost,
+    UnknownCalendar,
+    WebUnavailable,
+)
 
 # glibc: M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD. A fetch of some MiB otherwise comes from fresh pages each
 # time, and their page faults cost as much as everything else that the fetch does.
@@ -55,14 +80,17 @@ class Worker:
     Args:
         config: What is configured.
         registry: Where its metrics go; a registry of its own when not given.
+        probe: Is told how far commits have come; for tests that end the process there.
     """
 
-    def __init__(self, config: Config, *, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, config: Config, *, registry: CollectorRegistry | None = None, probe: Probe = passed) -> None:
         self.config = config
         self.registry = registry if registry is not None else CollectorRegistry()
         self.metrics = Metrics(self.registry, version=metadata.version("fiftytwo"))
         self.health = Health()
+        self._probe = probe
         self._assembled: Assembled | None = None
+        self._membership: Membership | None = None
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -79,6 +107,7 @@ class Worker:
         """
         try:
             check_libraries()
+            check_producers()
         except IncompatibleLibrary as error:
             raise WorkerRefused(str(error)) from error
         problems = await topic_checks.check(self.config)
@@ -89,18 +118,33 @@ class Worker:
             raise WorkerRefused(_describe(fatal))
         # Before the group is joined: compiling takes longer than a member may be silent.
         await asyncio.to_thread(warm)
-        assembled = assemble(self.config, metrics=self.metrics, health=self.health, on_failure=self._fail)
+        membership = self._membership = Membership(self.config.kafka)
+        assembled = assemble(
+            self.config,
+            metrics=self.metrics,
+            health=self.health,
+            on_failure=self._fail,
+            member=membership.name,
+            probe=self._probe,
+        )
         names = topic_checks.Topics(self.config.kafka.prefix)
         dead_letters = [names.dlq(name) for name in names.inputs]
         self.metrics.topics_known(inputs=names.inputs, outputs=[*names.outputs, names.news, *dead_letters])
         self.metrics.watch_markets(assembled.markets)
         self._assembled = assembled
-        await assembled.producer.start()
         await assembled.app.start()
         # What exists now stays: collections of what comes later need not look at it.
         gc.collect()
         gc.freeze()
-        note(log, logging.INFO, "worker_started", application_id=self.config.kafka.application_id)
+        gc.set_threshold(*GC_THRESHOLDS)
+        note(
+            log,
+            logging.INFO,
+            "worker_started",
+            application_id=self.config.kafka.application_id,
+            member=membership.name,
+            delivery=self.config.kafka.delivery,
+        )
 
     async def wait(self) -> NoReturn:
         """Wait until the worker fails.
@@ -124,15 +168,16 @@ class Worker:
         if assembled is None:
             return
         with contextlib.suppress(Exception):
-            await assembled.assignment.revoke()
-        for stop in (assembled.app.stop, assembled.producer.stop):
-            try:
-                async with asyncio.timeout(STOP_SECONDS):
-                    await stop()
-            except (Exception, asyncio.CancelledError) as error:
-                if isinstance(error, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling():
-                    raise
-                note(log, logging.WARNING, "stop_incomplete", error=repr(error))
+            await assembled.assignment.stop(SNAPSHOT_SECONDS)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await assembled.app.stop()
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling():
+                raise
+            note(log, logging.WARNING, "stop_incomplete", error=repr(error))
+        if self._membership is not None:
+            self._membership.release()
         gc.unfreeze()
         if self._failed.done() and not self._failed.cancelled():
             self._failed.exception()
@@ -144,23 +189,27 @@ class Worker:
             self._failed.set_exception(error)
 
 
-def run_worker(config: Config) -> int:
+def run_worker(config: Config, *, probe: Probe = passed) -> int:
     """Run a worker until it is told to stop or fails. Blocks; configures logging for the process.
+
+    Args:
+        config: What is configured.
+        probe: Is told how far commits have come; for tests that end the process there.
 
     Returns:
         0 after SIGTERM or SIGINT, 1 after a failure, with one line on standard error that says which.
     """
     configure(config.log.level, config.log.format)
     tune_allocator()
-    return asyncio.run(_run(config))
+    return asyncio.run(_run(config, probe))
 
 
-async def _run(config: Config) -> int:
+async def _run(config: Config, probe: Probe) -> int:
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    worker = Worker(config)
+    worker = Worker(config, probe=probe)
     server = WebServer(worker.registry, worker.health, host=config.web.host, port=config.web.port)
     serve: asyncio.Task[None] | None = None
     try:

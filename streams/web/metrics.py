@@ -11,8 +11,9 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
@@ -20,13 +21,18 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from streams.core.join import COUNTERS as JOIN_COUNTERS
 from streams.core.layout import FAMILY_NAMES, WINDOW_NAMES
 from streams.core.sessions import Markets
+from streams.wire.snapshot_records import Reason
 
 # A step over a full fetch of 4 MiB takes some milliseconds; the first ones of a batch of three ticks some microseconds.
 STEP_SECONDS: Final = (1e-5, 1e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 1.0)
 # From the broker's stamp on a tick to the acknowledgement of its signal: milliseconds live, minutes when catching up.
 SIGNAL_SECONDS: Final = (1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 COMMIT_SECONDS: Final = (1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+RESTORE_SECONDS: Final = (1e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 BATCH_RECORDS: Final = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
+
+RESTART_REASONS: Final = ("fenced", "in_doubt", "records_missing", "refused")
+"""Why a partition may begin again."""
 
 # One counter for each running total of the engine; the names are the engine's own.
 ENGINE_COUNTERS: Final[Mapping[str, str]] = {
@@ -106,6 +112,23 @@ class Metrics:
         self._commit_seconds = self._histogram(
             "commit_seconds", "Time to commit outputs and positions.", COMMIT_SECONDS
         )
+        self._transactions = self._counter("commits", "Commits of outputs, state and positions that ended well.")
+        self._restarts = self._counter(
+            "partition_restarts", "Partitions that dropped their state and began again, by reason.", "reason"
+        )
+        self._restore_seconds = self._histogram(
+            "restore_seconds", "Time to read a partition's snapshot and build its state.", RESTORE_SECONDS
+        )
+        self._snapshot_seconds = self._histogram(
+            "snapshot_seconds", "Time that the worker stood still for a snapshot.", STEP_SECONDS
+        )
+        self._snapshot_bytes = self._counter("snapshot_bytes", "Bytes of snapshots written and acknowledged.")
+        self._snapshots_refused = self._counter(
+            "snapshots_refused", "Snapshots that were not believed at a start, by reason.", "reason"
+        )
+        self._snapshot_age = self._gauge(
+            "snapshot_age_seconds", "Time since a partition's last snapshot was committed.", "partition"
+        )
         self._show_zeros()
 
     def topics_known(self, *, inputs: Iterable[str], outputs: Iterable[str]) -> None:
@@ -157,6 +180,29 @@ class Metrics:
     def commit_finished(self, seconds: float) -> None:
         """Note the time that a commit took."""
         self._commit_seconds.observe(seconds)
+        self._transactions.inc()
+
+    def partition_restarted(self, reason: str) -> None:
+        """Count a partition that drops its state and begins again."""
+        self._restarts.labels(reason).inc()
+
+    def partition_restored(self, seconds: float) -> None:
+        """Note the time that reading and building a partition's state took, replay not included."""
+        self._restore_seconds.observe(seconds)
+
+    def snapshot_taken(self, seconds: float) -> None:
+        """Note how long nothing was read because of a snapshot."""
+        self._snapshot_seconds.observe(seconds)
+
+    def snapshot_written(self, partition: int, size: int) -> None:
+        """Count a snapshot that is in the topic, and begin its age."""
+        self._snapshot_bytes.inc(size)
+        written = time.monotonic()
+        self._snapshot_age.labels(str(partition)).set_function(lambda: time.monotonic() - written)
+
+    def snapshot_refused(self, reason: str) -> None:
+        """Count a snapshot that was not believed."""
+        self._snapshots_refused.labels(reason).inc()
 
     def engine_restored(self, partition: int, totals: Mapping[str, int]) -> None:
         """Note the running totals that a partition starts from: they were counted before."""
@@ -187,6 +233,8 @@ class Metrics:
         for topic in topics:
             self._lag_records.remove(topic, str(partition))
             self._lag_seconds.remove(topic, str(partition))
+        with suppress(KeyError):
+            self._snapshot_age.remove(str(partition))
         self._sum_up()
 
     def partitions_counted(self, *, live: int, replaying: int) -> None:
@@ -210,6 +258,10 @@ class Metrics:
         self.partitions_counted(live=0, replaying=0)
         for event in JOIN_COUNTERS:
             self._join.labels(event)
+        for reason in RESTART_REASONS:
+            self._restarts.labels(reason)
+        for refusal in get_args(Reason):
+            self._snapshots_refused.labels(refusal)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"fiftytwo_{name}", text, labels, registry=self._registry)

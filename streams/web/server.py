@@ -33,6 +33,7 @@ class Health:
     def __init__(self) -> None:
         self._live: dict[int, bool] | None = None
         self._failures: list[str] = []
+        self._waiting: dict[str, str] = {}
 
     @property
     def live(self) -> int:
@@ -59,6 +60,13 @@ class Health:
         if self._live is not None and partition in self._live:
             self._live[partition] = False
 
+    def waiting(self, name: str, reason: str | None) -> None:
+        """Note what something waits for, by its name; None when it waits no longer."""
+        if reason is None:
+            self._waiting.pop(name, None)
+        else:
+            self._waiting[name] = reason
+
     def failed(self, reason: str) -> None:
         """Note what only a restart can mend."""
         self._failures.append(reason)
@@ -73,9 +81,9 @@ class Health:
         A worker without partitions is a spare one, and ready.
         """
         if self._live is None:
-            return [*self._failures, "the group has not assigned partitions yet"]
+            return [*self._failures, *self._waiting.values(), "the group has not assigned partitions yet"]
         waiting = [f"partition {partition} is replaying its log" for partition, live in self._live.items() if not live]
-        return [*self._failures, *waiting]
+        return [*self._failures, *self._waiting.values(), *waiting]
 
 
 class WebServer:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
-from uuid import uuid5
 
 import msgspec
 import orjson
@@ -17,7 +16,7 @@ import orjson
 from streams.core import news
 from streams.core.enrichment import Enriched, Linked
 from streams.core.news import Article, ArticleCopy, Link, NewsClock, Tag
-from streams.core.signals import NAMESPACE
+from streams.core.signals import content_id
 from streams.core.units import NS, format_time
 from streams.wire import checks
 from streams.wire.checks import RecordRefused
@@ -268,7 +267,7 @@ def encode_enriched(enriched: Enriched, *, source: str) -> Encoded:
         source: Who says it, for `ce_source`: `/fiftytwo/<application id>`.
     """
     headers = cloud_event_headers(
-        event_id=str(uuid5(NAMESPACE, f"{enriched.signal_id}/{enriched.status}/{enriched.revision}")),
+        event_id=content_id(f"{enriched.signal_id}/{enriched.status}/{enriched.revision}"),
         source=source,
         event_type=f"fiftytwo.enriched.{enriched.status}.v1",
         event_ns=enriched.event_ns,

@@ -7,12 +7,14 @@ from typing import Any, Final
 
 import orjson
 
-from streams.core.signals import BASIS, SCOPE, Signal, Trade
+from streams.core.layout import HALT_LIMIT_STATE, HALT_NAMES
+from streams.core.signals import SCOPE, Signal, Trade
 from streams.core.units import format_date, format_decimal, format_time
 
 BREAKOUTS: Final = "signals.breakouts.v1"
 MOMENTUM: Final = "signals.momentum.v1"
 SEQUENCE_DIGITS: Final = 10
+_PROVISIONAL: Final = HALT_NAMES[HALT_LIMIT_STATE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,10 @@ def encode(signal: Signal, *, source: str) -> Encoded:
     """
     if signal.breakout is not None:
         kind, topic = "breakout", BREAKOUTS
+    elif signal.suspicion is not None:
+        kind, topic = "suspected-split", BREAKOUTS
+    elif signal.measure is None:
+        kind, topic = "held-print", BREAKOUTS
     elif signal.family.startswith("proximity"):
         kind, topic = "proximity", BREAKOUTS
     else:
@@ -54,39 +60,47 @@ def cloud_event_headers(
     *, event_id: str, source: str, event_type: str, event_ns: int, instrument: str, schema: str, revision: int
 ) -> list[tuple[str, bytes]]:
     """Return the CloudEvents 1.0 headers of a record in binary content mode."""
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_id": event_id,
-        "ce_source": source,
-        "ce_type": event_type,
-        "ce_time": format_time(event_ns),
-        "ce_subject": instrument,
-        "ce_dataschema": f"urn:fiftytwo:schema:{schema}:v1",
-        "ce_partitionkey": instrument,
-        "ce_sequence": str(revision).zfill(SEQUENCE_DIGITS),
-        "content-type": "application/json",
-    }
-    return [(name, value.encode()) for name, value in headers.items()]
+    subject = instrument.encode()
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event_id.encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", event_type.encode()),
+        ("ce_time", format_time(event_ns).encode()),
+        ("ce_subject", subject),
+        ("ce_dataschema", b"urn:fiftytwo:schema:%b:v1" % schema.encode()),
+        ("ce_partitionkey", subject),
+        ("ce_sequence", b"%0*d" % (SEQUENCE_DIGITS, revision)),
+        ("content-type", b"application/json"),
+    ]
 
 
 def document(signal: Signal) -> dict[str, Any]:
     """Return a signal's JSON value as a dictionary, keys in the order of the wire."""
-    mic, _, symbol = signal.instrument.partition(":")
     value: dict[str, Any] = {
         "signal_id": signal.signal_id,
         "revision": signal.revision,
         "transition": signal.transition,
         "family": signal.family,
         "side": signal.side,
-        "basis": BASIS,
+        "basis": signal.basis,
         "scope": SCOPE,
         "ordinal": signal.ordinal,
-        "instrument": {"id": signal.instrument, "mic": mic, "symbol": symbol},
+        "instrument": {"id": signal.instrument, "mic": signal.instrument[:4], "symbol": signal.symbol},
         "session_date": format_date(signal.session_date),
         "event_time": format_time(signal.event_ns),
         "price": None if signal.price is None else format_decimal(signal.price),
+        "held": signal.held,
+        "status": {"halt": signal.halt, "provisional": signal.halt == _PROVISIONAL},
     }
-    value.update(_breakout(signal) if signal.breakout is not None else _measure(signal))
+    if signal.breakout is not None:
+        value.update(_breakout(signal))
+    elif signal.measure is not None:
+        value.update(_measure(signal))
+    elif signal.suspicion is not None:
+        value.update(_suspicion(signal))
+    else:
+        value["print"] = _trade(signal.trigger)
     value["provenance"] = {"rules": signal.rules, "calendar": signal.calendar}
     return value
 
@@ -108,8 +122,14 @@ def _breakout(signal: Signal) -> dict[str, Any]:
             "sessions_expected": level.sessions_expected,
             "window_status": level.window_status,
             "includes_today": False,
-            "adjustment": "none",
+            "adjustment": "splits",
+            "adjustment_factor": f"{level.adjustment[0]}/{level.adjustment[1]}",
+            "source_price": format_decimal(level.source_price),
+            "extreme_unknown": level.extreme_unknown,
         },
+        "reason": breakout.reason,
+        "verdict": breakout.verdict,
+        "degraded": breakout.degraded,
         "gap": breakout.gap,
         "fresh": breakout.fresh,
         "streak": breakout.streak,
@@ -137,6 +157,21 @@ def _measure(signal: Signal) -> dict[str, Any]:
             "base_session_date": format_date(measure.base_date),
             "enter": measure.enter,
             "exit": measure.exit,
+        },
+    }
+
+
+def _suspicion(signal: Signal) -> dict[str, Any]:
+    suspicion = signal.suspicion
+    assert suspicion is not None
+    return {
+        "trade": {"time": format_time(signal.trigger.time_ns), "price": format_decimal(signal.trigger.price)},
+        "suspected_split": {
+            "last_close": format_decimal(suspicion.last_close),
+            "last_close_date": format_date(suspicion.last_close_date),
+            "ratio": f"{suspicion.new_units}:{suspicion.old_units}",
+            "withheld": suspicion.withheld,
+            "lost": suspicion.lost,
         },
     }
 

@@ -7,6 +7,7 @@
 | `warm/<n>` | warm rows of 64 instruments: few move within ten seconds |
 | `bars/<group>/<period>` | bars of 512 instruments in 16 days: row count, bars of each row, bars |
 | `calendar/<mic>` | the sessions of a market |
+| `extended/<mic>` | their extended hours |
 | `stories/<n>` | 256 stories of the join by number, MessagePack |
 | `versions/<n>` | 256 accepted article versions by sequence number, MessagePack |
 | `signals/<n>` | 64 enriched signals by number, MessagePack |
@@ -29,10 +30,8 @@ import numpy as np
 from streams.core.join_state import HeldSignal, JoinState, Story, Version
 from streams.core.layout import BAR
 from streams.core.news import ArticleCopy, Tag
-from streams.core.rows import HOT, PARTITION, WARM
 from streams.core.sessions import Sessions
 from streams.core.snapshot import (
-    ID,
     LAYOUT_NUMBER,
     EngineState,
     bars_of_period,
@@ -40,12 +39,13 @@ from streams.core.snapshot import (
     layout_digest,
     place_bars,
 )
+from streams.wire.layouts import MIGRATIONS, ROWS, Before, Layout, Migration, converted, present
 
 Pieces = dict[str, memoryview]
 
-ID_ROWS: Final = 4096
-HOT_ROWS: Final = 4096
-WARM_ROWS: Final = 64
+ID_ROWS: Final = ROWS["instruments"]
+HOT_ROWS: Final = ROWS["hot"]
+WARM_ROWS: Final = ROWS["warm"]
 STORY_NUMBERS: Final = 256
 VERSION_NUMBERS: Final = 256
 SIGNAL_NUMBERS: Final = 64
@@ -54,6 +54,7 @@ JOIN_TOTALS: Final = ("news_clock_ns", "tick_clock_ns", "sequence", "stories_beg
 """What of the join's state stands in the manifest, besides the counts."""
 
 _SESSION: Final = np.dtype([("date", "<i4"), *((name, "<i8") for name in ("open", "close", "from", "to"))])
+_EXTENDED: Final = np.dtype([("extended_open_ns", "<i8"), ("extended_close_ns", "<i8"), ("trade_date_end_ns", "<i8")])
 _COUNT: Final = np.dtype("<u4")
 _COUNTS: Final = np.dtype("<u2")
 
@@ -127,6 +128,14 @@ def calendar_piece(sessions: np.ndarray) -> bytes:
     return piece.tobytes()
 
 
+def extended_piece(sessions: np.ndarray) -> bytes:
+    """Return the extended hours of a market's sessions (dtype `SESSION`)."""
+    piece = np.zeros(len(sessions), _EXTENDED)
+    for name in _EXTENDED.names or ():
+        piece[name] = sessions[name]
+    return piece.tobytes()
+
+
 def stories_piece(stories: Iterable[tuple[tuple[str, str], Story]]) -> bytes:
     """Return a piece of some stories by their keys."""
     return _encoder.encode(
@@ -171,20 +180,38 @@ def signals_piece(signals: Iterable[HeldSignal]) -> bytes:
     )
 
 
-def engine_state(pieces: Pieces, rows: int, partition_row: Mapping[str, int]) -> EngineState:
+def engine_state(
+    pieces: Pieces,
+    rows: int,
+    partition_row: Mapping[str, int],
+    layout: Layout | None = None,
+    migrations: Mapping[int, Migration] = MIGRATIONS,
+) -> EngineState:
     """Return the engine's state from its pieces.
+
+    Args:
+        pieces: The pieces.
+        rows: How many instruments have a row.
+        partition_row: What concerns the whole engine, by name.
+        layout: The layout of the pieces, the present one when not given; an older one is migrated.
+        migrations: Steps between layouts.
 
     Raises:
         ValueError: They do not fit together.
+        KeyError: A piece, or a step from the older layout on, is missing.
     """
+    layout = layout or present()
     state = empty_state(rows)
-    if set(partition_row) != set(PARTITION.names or ()):
-        raise ValueError(f"expected {PARTITION.names}, found {sorted(partition_row)}")
-    for name, value in partition_row.items():
-        state.partition[0][name] = value
-    _fill(state.ids, pieces, "instruments", ID, ID_ROWS)
-    _fill(state.hot, pieces, "hot", HOT, HOT_ROWS)
-    _fill(state.warm, pieces, "warm", WARM, WARM_ROWS)
+    names = layout.types["partition"].names or ()
+    if set(partition_row) != set(names):
+        raise ValueError(f"expected {names}, found {sorted(partition_row)}")
+    for name in set(names) & set(state.partition.dtype.names or ()):
+        state.partition[0][name] = partition_row[name]
+    hot, warm = (_rows_of(pieces, name, rows, layout) for name in ("hot", "warm"))
+    state.ids[:] = _rows_of(pieces, "instruments", rows, layout)
+    # Equal types are copied whole: field by field takes ten times as long.
+    for array, stored in ((state.hot, hot), (state.warm, warm)):
+        array[:] = stored if stored.dtype == array.dtype else converted(stored, array.dtype)
     counts = state.warm["bar_count"].copy()
     state.warm["bar_count"] = 0
     places = sorted(tuple(map(int, name.split("/")[1:])) for name in pieces if name.startswith("bars/"))
@@ -193,11 +220,14 @@ def engine_state(pieces: Pieces, rows: int, partition_row: Mapping[str, int]) ->
         length = int(np.frombuffer(piece, _COUNT, 1)[0])
         in_period = np.frombuffer(piece, _COUNTS, length, _COUNT.itemsize).astype(np.int64)
         # A copy, because compiled code wants bars that are aligned and its own.
-        bars = np.frombuffer(piece, BAR, -1, _COUNT.itemsize + length * _COUNTS.itemsize).copy()
+        stored = np.frombuffer(piece, layout.types["bars"], -1, _COUNT.itemsize + length * _COUNTS.itemsize)
+        bars = stored.view(BAR).copy() if stored.dtype == BAR else converted(stored, BAR)
         place_bars(state, group, in_period, bars)
     if not np.array_equal(state.warm["bar_count"], counts):
         row = int(np.flatnonzero(state.warm["bar_count"] != counts)[0])
         raise ValueError(f"expected {counts[row]} bars of row {row}, found {state.warm['bar_count'][row]}")
+    for number in range(layout.number, LAYOUT_NUMBER):
+        migrations[number](Before(partition_row, hot, warm), state)
     return state
 
 
@@ -248,17 +278,24 @@ def sessions_of(pieces: Pieces, mics: Iterable[str]) -> tuple[Sessions, ...]:
     found = []
     for mic in mics:
         columns = np.frombuffer(pieces[f"calendar/{mic}"], _SESSION)
-        found.append(Sessions(mic, *(columns[name].copy() for name in _SESSION.names or ())))
+        regular = [columns[name].copy() for name in _SESSION.names or ()]
+        # The first snapshots knew of no extended hours.
+        extended = np.frombuffer(pieces.get(f"extended/{mic}", b""), _EXTENDED)
+        more = [extended[name].copy() for name in _EXTENDED.names or ()] if len(extended) else []
+        found.append(Sessions(mic, *regular, *more))
     return tuple(found)
 
 
-def _fill(array: np.ndarray, pieces: Pieces, name: str, dtype: np.dtype, rows: int) -> None:
-    for number in range(-(-len(array) // rows)):
-        block = array[number * rows : (number + 1) * rows]
-        found = np.frombuffer(pieces[f"{name}/{number}"], dtype)
+def _rows_of(pieces: Pieces, name: str, rows: int, layout: Layout) -> np.ndarray:
+    array = np.zeros(rows, layout.types[name])
+    size = layout.rows[name]
+    for number in range(-(-rows // size)):
+        block = array[number * size : (number + 1) * size]
+        found = np.frombuffer(pieces[f"{name}/{number}"], array.dtype)
         if len(found) != len(block):
             raise ValueError(f"expected {len(block)} rows in {name}/{number}, found {len(found)}")
         block[:] = found
+    return array
 
 
 def _records(pieces: Pieces, name: str, kind: type[_Record]) -> Iterable[_Record]:

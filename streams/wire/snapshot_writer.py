@@ -29,6 +29,7 @@ from streams.core.snapshot import (
     empty_state,
 )
 from streams.wire import snapshot_pieces as pieces
+from streams.wire.layouts import described
 from streams.wire.snapshots import (
     FRAME,
     LATEST,
@@ -112,6 +113,10 @@ class SnapshotWriter:
         """Go on from a snapshot that engine and join were just restored from, before they read anything."""
         self._number = snapshot.manifest.snapshot
         self._orphans |= set(snapshot.orphans)
+        if snapshot.is_migrated:
+            # Whole in the present layout; what keeps its key is written over.
+            self._orphans |= set(snapshot.listed)
+            return
         self._parts = dict(snapshot.manifest.pieces)
         self._before.remember(engine.export())
         self._marks = {name: piece.mark for name, piece in _join_pieces(join.export()).items()}
@@ -185,8 +190,10 @@ class SnapshotWriter:
             return
         for mic in markets.mics:
             yield f"calendar/{mic}", pieces.calendar_piece(markets.sessions_of(mic))
+            yield f"extended/{mic}", pieces.extended_piece(markets.sessions_of(mic))
         for mic in set(self._calendar[1] if self._calendar else ()) - set(markets.mics):
             yield f"calendar/{mic}", None
+            yield f"extended/{mic}", None
         self._calendar = calendar
 
     def _manifest(self, engine: Engine, join: Join, number: int, positions: Positions, news_mode: str) -> Manifest:
@@ -212,6 +219,7 @@ class SnapshotWriter:
             join={name: getattr(held, name) for name in pieces.JOIN_TOTALS},
             counts=dict(held.counts),
             pieces=self._parts,
+            described=described(),
         )
 
     def _keys(self, parts: dict[str, list[Part]]) -> set[bytes]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from streams.core.compiled import inlined, njit
 from streams.core.eligibility import CODE_UNKNOWN, PROFILE_CTA, PROFILE_UTP, combine
 from streams.core.instruments import ID_BYTES, find_row
-from streams.core.layout import CONDITION_COUNT, KIND_TICK, TRADE_ID_BYTES
+from streams.core.layout import CONDITION_COUNT, KIND_TICK, TRADE_ID_BYTES, VENUE_CHARACTERS, VENUE_MASK
 from streams.core.units import PRICE_MAX, SIZE_MAX
 from streams.core.words import Bytes, first_bytes, pointer_to, word_at, words_of
 from streams.wire.plain_values import (
@@ -68,7 +68,8 @@ _PROFILE: Final = DATE_WORDS + 8  # by tape, -1 without one
 _TRADE_ID_START: Final = DATE_WORDS + 9
 _TRADE_ID_LENGTH: Final = DATE_WORDS + 10
 _CODE_COUNT: Final = DATE_WORDS + 11
-_CODES: Final = DATE_WORDS + 12
+_VENUE_NUMBER: Final = DATE_WORDS + 12
+_CODES: Final = DATE_WORDS + 13
 _SHAPE: Final = _CODES + CONDITION_COUNT
 _SEGMENT_WORDS: Final = 5  # kind, length, three words
 _LITERAL_BYTES_MAX: Final = 24
@@ -100,7 +101,7 @@ def read_ticks(
     keys_array: Integers,
     profiles: npt.NDArray[np.int8],
     markets: npt.NDArray[np.int16],
-    table_array: npt.NDArray[np.int8],
+    table_array: npt.NDArray[np.int16],
     memory_array: Integers,
 ) -> int:
     """Read the records from `start` on; return the index of the first whose instrument has no row, or their number.
@@ -166,9 +167,10 @@ def _write(record: Any, frame: Any, eligible: int, memory: Integers) -> None:
     record["append_ns"] = frame["append_ns"]
     record["offset"] = frame["offset"]
     record["trade_id_start"] = int(memory[_TRADE_ID_START])
-    record["extra"] = 0
+    record["extra"] = int(memory[_VENUE_NUMBER])
     for position in range(CONDITION_COUNT):
         record["conditions"][position] = memory[_CODES + position] if position < count else 0
+    for position in range(3):
         record["spare"][position] = 0
 
 
@@ -268,6 +270,7 @@ def _read_object(
 def _clear(memory: Integers) -> None:
     memory[_CODE_COUNT] = 0
     memory[_PROFILE] = -1
+    memory[_VENUE_NUMBER] = 0
     memory[_TRADE_ID_START] = 0
     memory[_TRADE_ID_LENGTH] = 0
 
@@ -398,6 +401,8 @@ def _read_label(buffer: Bytes, at: int, end: int, kind: int, memory: Integers) -
         if length != 1 or tape < 0x41 or tape > 0x43:
             return -1
         memory[_PROFILE] = PROFILE_UTP if tape == 0x43 else PROFILE_CTA
+    elif kind == _VENUE:
+        memory[_VENUE_NUMBER] = word_at(buffer, at, at + min(length, VENUE_CHARACTERS)) & VENUE_MASK
     elif kind == _TRADE_ID:
         if length > TRADE_ID_BYTES:
             return -1

@@ -13,7 +13,15 @@ from typing import Any, Final
 import msgspec
 
 from streams.core.instruments import Instruments, InvalidInstrument, UnknownMarket
-from streams.core.layout import BAR_OFFICIAL, BAR_TRADED, CONDITION_COUNT, MODE_LIVE, MODE_REPLAY, TRADE_ID_BYTES
+from streams.core.layout import (
+    BAR_NO_SPLIT,
+    BAR_OFFICIAL,
+    BAR_TRADED,
+    CONDITION_COUNT,
+    MODE_LIVE,
+    MODE_REPLAY,
+    TRADE_ID_BYTES,
+)
 from streams.core.units import (
     DECIMALS,
     PRICE_MAX,
@@ -30,7 +38,6 @@ DESERIALIZE: Final = "deserialize"
 VALIDATE: Final = "validate"
 INTEGER_TIME_MIN_NS: Final = 10**17  # March 1973; today in microseconds or coarser units is less, and a likely mistake.
 FOUND_CHARACTERS_MAX: Final = 60
-_UNSUPPORTED_TYPES: Final = ("cancel", "correct", "status", "action")
 _MODES: Final = {"live": MODE_LIVE, "replay": MODE_REPLAY}
 _TAPES: Final = ("A", "B", "C")
 
@@ -62,6 +69,7 @@ class Tick:
     conditions: tuple[str, ...]
     tape: str | None
     trade_id: bytes
+    venue: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +102,19 @@ class _Number(str):
 _decoder: Final = msgspec.json.Decoder(float_hook=_Number)
 
 
-def decode_value(value: bytes, instruments: Instruments) -> Tick | Bar | Clock:
-    """Return what a value says. No instrument is given a row here.
+def fields_of(value: bytes) -> tuple[str, dict[str, Any]]:
+    """Return the type of a value's record and its fields.
 
     Raises:
-        RefusedValue: The value is refused, for the first reason found.
+        RefusedValue: The value is no JSON object, or its type is no text.
     """
     fields = _object(value)
     kind = fields.get("type")
-    if kind is None or kind == "tick":
-        return _tick(fields, instruments)
+    if kind is None:
+        return "tick", fields
     if not isinstance(kind, str) or isinstance(kind, _Number):
-        raise _refused("wrong_type", "type", 'a string like "tick"', kind, "leave it out for a trade")
-    if kind == "bar":
-        return _bar(fields, instruments)
-    if kind == "clock":
-        return Clock(_time(fields), _mode(fields))
-    if kind in _UNSUPPORTED_TYPES:
-        raise _refused("unsupported_type", "type", "tick, bar or clock in this version", kind, "hold such records back")
-    raise _refused("unknown_type", "type", "tick, bar or clock", kind, "leave it out for a trade")
+        raise refusal("wrong_type", "type", 'a string like "tick"', kind, "leave it out for a trade")
+    return kind, fields
 
 
 def _object(value: bytes) -> dict[str, Any]:
@@ -146,34 +148,35 @@ def _object(value: bytes) -> dict[str, Any]:
     return fields
 
 
-def _tick(fields: dict[str, Any], instruments: Instruments) -> Tick:
-    instrument = _instrument(fields, instruments)
-    time_ns = _time(fields)
-    price = _amount(fields, "price", least=1, most=PRICE_MAX, kind="price")
-    size = _amount(fields, "size", least=0, most=SIZE_MAX, kind="size")
+def tick_of(fields: dict[str, Any], instruments: Instruments) -> Tick:
+    """Return the trade that fields describe."""
+    instrument = instrument_of(fields, instruments)
+    time_ns = time_of(fields)
+    price = amount_of(fields, "price", least=1, most=PRICE_MAX, kind="price")
+    size = amount_of(fields, "size", least=0, most=SIZE_MAX, kind="size")
     conditions = _conditions(fields)
-    tape = _text(fields, "tape", 'one of "A", "B" and "C"') if fields.get("tape") is not None else None
+    tape = text_of(fields, "tape", 'one of "A", "B" and "C"') if fields.get("tape") is not None else None
     if tape is not None and tape not in _TAPES:
-        raise _refused("invalid_conditions", "tape", 'one of "A", "B" and "C"', tape, "else leave it out")
-    if fields.get("venue") is not None:
-        _text(fields, "venue", "a string")
-    return Tick(instrument, time_ns, price, size, conditions, tape, _trade_id(fields))
+        raise refusal("invalid_conditions", "tape", 'one of "A", "B" and "C"', tape, "else leave it out")
+    venue = text_of(fields, "venue", "a string") if fields.get("venue") is not None else None
+    return Tick(instrument, time_ns, price, size, conditions, tape, _trade_id(fields), venue)
 
 
-def _bar(fields: dict[str, Any], instruments: Instruments) -> Bar:
-    instrument = _instrument(fields, instruments)
-    date_text = _text(fields, "session_date", "a date like 2025-09-29")
+def bar_of(fields: dict[str, Any], instruments: Instruments) -> Bar:
+    """Return the daily bar that fields describe."""
+    instrument = instrument_of(fields, instruments)
+    date_text = text_of(fields, "session_date", "a date like 2025-09-29")
     try:
         date = parse_date(date_text)
     except ValueError as error:
         raise RefusedValue(VALIDATE, "invalid_date", f"session_date: {error}; send the session's date") from None
     known = fields.get("volume") is not None
-    volume = _amount(fields, "volume", least=0, most=SIZE_MAX, kind="size") if known else 0
+    volume = amount_of(fields, "volume", least=0, most=SIZE_MAX, kind="size") if known else 0
     traded = not known or volume > 0
     prices = []
     for name in ("open", "high", "low", "close"):
         absent = not traded and fields.get(name) is None
-        prices.append(0 if absent else _amount(fields, name, least=1, most=PRICE_MAX, kind="price"))
+        prices.append(0 if absent else amount_of(fields, name, least=1, most=PRICE_MAX, kind="price"))
     opened, high, low, close = prices
     if traded and not low <= min(opened, close) <= max(opened, close) <= high:
         found = " ".join(format_decimal(price) for price in prices)
@@ -182,12 +185,21 @@ def _bar(fields: dict[str, Any], instruments: Instruments) -> Bar:
             "invalid_bar",
             f"expected low <= open, close <= high, found open high low close {found}; send the raw bar",
         )
-    flags = BAR_OFFICIAL | (BAR_TRADED if traded else 0)
+    split = fields.get("split")
+    if split is not None and type(split) is not bool:
+        raise refusal("wrong_type", "split", "true or false", split, "leave it out where it is not known")
+    flags = BAR_OFFICIAL | (BAR_TRADED if traded else 0) | (BAR_NO_SPLIT if split is False else 0)
     return Bar(instrument, date, flags, opened, high, low, close, volume)
 
 
-def _instrument(fields: dict[str, Any], instruments: Instruments) -> str:
-    instrument = _text(fields, "instrument", "an id like XNYS:BABA")
+def clock_of(fields: dict[str, Any]) -> Clock:
+    """Return the time that fields let pass."""
+    return Clock(time_of(fields), _mode(fields))
+
+
+def instrument_of(fields: dict[str, Any], instruments: Instruments) -> str:
+    """Return the field `instrument`, of a known market."""
+    instrument = text_of(fields, "instrument", "an id like XNYS:BABA")
     try:
         instruments.market_of(instrument)
     except UnknownMarket as error:
@@ -197,31 +209,33 @@ def _instrument(fields: dict[str, Any], instruments: Instruments) -> str:
     return instrument
 
 
-def _time(fields: dict[str, Any]) -> int:
-    value = _required(fields, "time", "an RFC 3339 time like 2025-09-29T13:30:00.005Z")
+def time_of(fields: dict[str, Any], name: str = "time") -> int:
+    """Return a field that is a time, in nanoseconds."""
+    value = _required(fields, name, "an RFC 3339 time like 2025-09-29T13:30:00.005Z")
     if type(value) is int:
         if not INTEGER_TIME_MIN_NS <= value <= TIME_MAX_NS:
-            raise _refused(
-                "invalid_time", "time", "integer nanoseconds since 1970", value, "multiply seconds by 1,000,000,000"
+            raise refusal(
+                "invalid_time", name, "integer nanoseconds since 1970", value, "multiply seconds by 1,000,000,000"
             )
         return value
     if type(value) is not str:
-        raise _refused("wrong_type", "time", "an RFC 3339 string or integer nanoseconds", value, "send one of the two")
+        raise refusal("wrong_type", name, "an RFC 3339 string or integer nanoseconds", value, "send one of the two")
     try:
         return parse_time(value)
     except ValueError as error:
         reason = "time_without_zone" if "has no zone" in str(error) else "invalid_time"
-        raise RefusedValue(VALIDATE, reason, f"time: {error}") from None
+        raise RefusedValue(VALIDATE, reason, f"{name}: {error}") from None
 
 
 def _mode(fields: dict[str, Any]) -> int:
-    mode = _text(fields, "mode", '"live" or "replay"')
+    mode = text_of(fields, "mode", '"live" or "replay"')
     if mode not in _MODES:
-        raise _refused("invalid_mode", "mode", '"live" or "replay"', mode, "name the clock's mode")
+        raise refusal("invalid_mode", "mode", '"live" or "replay"', mode, "name the clock's mode")
     return _MODES[mode]
 
 
-def _amount(fields: dict[str, Any], name: str, *, least: int, most: int, kind: str) -> int:
+def amount_of(fields: dict[str, Any], name: str, *, least: int, most: int, kind: str) -> int:
+    """Return a field that is a decimal, as a scaled integer within its bounds."""
     value = _required(fields, name, "a decimal like 179.90")
     try:
         if type(value) is str:
@@ -231,17 +245,17 @@ def _amount(fields: dict[str, Any], name: str, *, least: int, most: int, kind: s
         elif type(value) is _Number:
             amount = _scaled(value, most)
         else:
-            raise _refused("wrong_type", name, "a decimal string or a number", value, 'send it like "179.90"')
+            raise refusal("wrong_type", name, "a decimal string or a number", value, 'send it like "179.90"')
     except RefusedValue:
         raise
     except ValueError as error:
         raise RefusedValue(VALIDATE, f"invalid_{kind}", f"{name}: {error}; send it as a decimal string") from None
     if amount < least:
         bound = "above 0" if least else "of at least 0"
-        raise _refused(f"invalid_{kind}", name, f"a {kind} {bound}", value, "drop records without one")
+        raise refusal(f"invalid_{kind}", name, f"a {kind} {bound}", value, "drop records without one")
     if amount > most:
         expected = f"a {kind} of at most {format_decimal(most)}"
-        raise _refused(f"{kind}_out_of_range", name, expected, value, "send it in a larger unit")
+        raise refusal(f"{kind}_out_of_range", name, expected, value, "send it in a larger unit")
     return amount
 
 
@@ -270,9 +284,9 @@ def _conditions(fields: dict[str, Any]) -> tuple[str, ...]:
         return ()
     expected = f'at most {CONDITION_COUNT} codes of one character like ["@", "F"]'
     if not isinstance(codes, list):
-        raise _refused("wrong_type", "conditions", expected, codes, "send a list of strings")
+        raise refusal("wrong_type", "conditions", expected, codes, "send a list of strings")
     if len(codes) > CONDITION_COUNT or not all(_is_code(code) for code in codes):
-        raise _refused("invalid_conditions", "conditions", expected, codes, "send the tape's own codes")
+        raise refusal("invalid_conditions", "conditions", expected, codes, "send the tape's own codes")
     return tuple(codes)
 
 
@@ -284,26 +298,28 @@ def _trade_id(fields: dict[str, Any]) -> bytes:
     if fields.get("trade_id") is None:
         return b""
     expected = f"at most {TRADE_ID_BYTES} printable ASCII characters"
-    trade_id = _text(fields, "trade_id", expected)
+    trade_id = text_of(fields, "trade_id", expected)
     if len(trade_id) > TRADE_ID_BYTES or not all(" " <= character <= "~" for character in trade_id):
-        raise _refused("invalid_trade_id", "trade_id", expected, trade_id, "send the exchange's id")
+        raise refusal("invalid_trade_id", "trade_id", expected, trade_id, "send the exchange's id")
     return trade_id.encode("ascii")
 
 
-def _text(fields: dict[str, Any], name: str, expected: str) -> str:
+def text_of(fields: dict[str, Any], name: str, expected: str) -> str:
+    """Return a field that is a string."""
     value = _required(fields, name, expected)
     if type(value) is not str:
-        raise _refused("wrong_type", name, expected, value, "send a JSON string")
+        raise refusal("wrong_type", name, expected, value, "send a JSON string")
     return value
 
 
 def _required(fields: dict[str, Any], name: str, expected: str) -> Any:
     if name not in fields:
-        raise _refused("missing_field", name, expected, list(fields), "send it always", found="only the fields")
+        raise refusal("missing_field", name, expected, list(fields), "send it always", found="only the fields")
     return fields[name]
 
 
-def _refused(reason: str, name: str, expected: str, value: object, advice: str, *, found: str = "") -> RefusedValue:
+def refusal(reason: str, name: str, expected: str, value: object, advice: str, *, found: str = "") -> RefusedValue:
+    """Return the refusal of a field's value."""
     prefix = f"{found} " if found else ""
     return RefusedValue(VALIDATE, reason, f"{name}: expected {expected}, found {prefix}{_found(value)}; {advice}")
 

@@ -14,12 +14,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from streams.core.eligibility import CODE_UNKNOWN, combined, condition_table, profile_of
+from streams.core.eligibility import CODE_UNKNOWN, combined, condition_table, profile_of, venue_number
 from streams.core.instruments import Instruments
 from streams.core.layout import (
     BAR,
+    DETAIL,
     KIND_BAR,
     KIND_CLOCK,
+    KIND_SESSION,
     KIND_SKIP,
     KIND_TICK,
     RECORD,
@@ -28,16 +30,21 @@ from streams.core.layout import (
     REJECT_NAMES,
     REJECT_NOT_A_SESSION,
     REJECT_SESSION_NOT_CLOSED,
+    REJECT_TOO_MANY_ACTIONS,
+    SYMBOL_BYTES,
 )
+from streams.core.rows import ACTIONS_MAX
 from streams.core.units import format_date, format_time
 from streams.core.words import Bytes
 from streams.wire.batches import Frames
 from streams.wire.plain_values import new_memory
 from streams.wire.tick_reader import MEMORY_WORDS, STATUS_NULL, STATUS_OTHER, UNKNOWN_CODES, read_ticks
-from streams.wire.tick_values import Bar, RefusedValue, Tick, decode_value
+from streams.wire.tick_records import KINDS, Change, change_of
+from streams.wire.tick_values import Bar, RefusedValue, Tick, bar_of, clock_of, fields_of, refusal, tick_of
 
 STATE: Final = "state"  # the stage of refusals that depend on what the partition has seen
-_SKIPPED: Final = np.array((KIND_SKIP, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, (0,) * 4, (0,) * 4), RECORD)
+_NO_DETAILS: Final = np.zeros(0, DETAIL)
+_SKIPPED: Final = np.array((KIND_SKIP, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, (0,) * 4, 0, (0,) * 3), RECORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,7 @@ class Decoded:
         frames: Where each record lies, as it was given.
         records: One RECORD per frame, KIND_SKIP where the value is null or refused.
         bars: The BARs that bar records point at.
+        details: The DETAILs that corrections, actions and the like point at.
         buffer: What trade ids point into, read-only.
         rejected: The refused records in offset order.
         nulls: How many values were null.
@@ -77,6 +85,7 @@ class Decoded:
     frames: Frames
     records: npt.NDArray[Any]
     bars: npt.NDArray[Any]
+    details: npt.NDArray[Any]
     buffer: Bytes
     rejected: list[Rejected]
     nulls: int
@@ -90,6 +99,7 @@ class _Columns:
     frames: Frames
     records: npt.NDArray[Any]
     bars: list[Bar] = field(default_factory=list)
+    details: list[np.ndarray] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     trade_ids: list[bytes] = field(default_factory=list)  # those that are not in the buffer as they are
     end: int = 0
@@ -133,6 +143,7 @@ class TickDecoder:
             frames,
             columns.records,
             _bar_array(columns.bars),
+            np.concatenate(columns.details) if columns.details else _NO_DETAILS,
             buffer,
             columns.rejected,
             len(nulls),
@@ -172,23 +183,53 @@ class TickDecoder:
         assert value is not None, "null values have a status of their own"
         self._write_skip(columns, index)
         try:
-            decoded = decode_value(value, self._instruments)
+            kind, fields = fields_of(value)
+            if kind == "tick":
+                self._write_tick(columns, index, tick_of(fields, self._instruments))
+            elif kind == "bar":
+                self._write_bar(columns, index, bar_of(fields, self._instruments))
+            elif kind == "clock":
+                clock = clock_of(fields)
+                record = columns.records[index]
+                record["kind"] = KIND_CLOCK
+                record["time_ns"] = clock.time_ns
+                record["mode"] = clock.mode
+            elif kind in KINDS:
+                self._write_change(columns, index, change_of(kind, fields, self._instruments))
+            else:
+                expected = f"tick, bar, clock, {', '.join(KINDS)}"
+                raise refusal("unknown_type", "type", expected, kind, "leave it out for a trade")
         except RefusedValue as refused:
             offset = int(columns.frames.frames["offset"][index])
             columns.rejected.append(Rejected(index, offset, refused.stage, refused.reason, refused.message))
-            return
+
+    def _write_bar(self, columns: _Columns, index: int, bar: Bar) -> None:
         record = columns.records[index]
-        if isinstance(decoded, Tick):
-            self._write_tick(columns, index, decoded)
-        elif isinstance(decoded, Bar):
-            record["kind"] = KIND_BAR
-            record["row"] = self._instruments.row(decoded.instrument)
-            record["extra"] = len(columns.bars)
-            columns.bars.append(decoded)
-        else:
-            record["kind"] = KIND_CLOCK
-            record["time_ns"] = decoded.time_ns
-            record["mode"] = decoded.mode
+        record["kind"] = KIND_BAR
+        record["row"] = self._instruments.row(bar.instrument)
+        record["extra"] = len(columns.bars)
+        columns.bars.append(bar)
+
+    def _write_change(self, columns: _Columns, index: int, change: Change) -> None:
+        record = columns.records[index]
+        if change.trade is not None:
+            self._write_tick(columns, index, change.trade)
+        if change.instrument is not None:
+            record["row"] = self._instruments.row(change.instrument)
+        record["kind"] = change.kind
+        record["time_ns"] = change.time_ns
+        record["mode"] = change.code
+        if change.detail is None:
+            return
+        detail = np.zeros(1, DETAIL)
+        for name, value in change.detail.items():
+            detail[name] = np.frombuffer(value.ljust(SYMBOL_BYTES, b"\0"), np.uint8) if name == "symbol" else value
+        if change.corrected is not None:
+            detail["market"] = record["extra"]
+            self._write_trade(columns, index, detail[0], change.corrected)
+            detail["venue"] = venue_number(change.corrected.venue)
+        record["extra"] = len(columns.details)
+        columns.details.append(detail)
 
     def _write_skip(self, columns: _Columns, index: int) -> None:
         columns.records[index] = _SKIPPED
@@ -199,19 +240,24 @@ class TickDecoder:
 
     def _write_tick(self, columns: _Columns, index: int, tick: Tick) -> None:
         record = columns.records[index]
+        self._write_trade(columns, index, record, tick)
+        record["kind"] = KIND_TICK
+        record["row"] = self._instruments.row(tick.instrument)
+        record["extra"] = venue_number(tick.venue)
+
+    # What a record and a detail have in common.
+    def _write_trade(self, columns: _Columns, index: int, entry: Any, tick: Tick) -> None:
         codes = np.array([ord(code) for code in tick.conditions], np.int64)
         profile = profile_of(tick.instrument[:4], tick.tape)
         eligible = int(combined(self._table, profile, codes))
         columns.unknown_conditions += 1 if eligible & CODE_UNKNOWN else 0
-        record["kind"] = KIND_TICK
-        record["eligible"] = eligible & ~CODE_UNKNOWN
-        record["row"] = self._instruments.row(tick.instrument)
-        record["time_ns"] = tick.time_ns
-        record["price"] = tick.price
-        record["size"] = tick.size
-        record["conditions"][: len(codes)] = codes
-        record["trade_id_length"] = len(tick.trade_id)
-        record["trade_id_start"] = _trade_id_start(columns, index, tick.trade_id)
+        entry["eligible"] = eligible & ~CODE_UNKNOWN
+        entry["time_ns"] = tick.time_ns
+        entry["price"] = tick.price
+        entry["size"] = tick.size
+        entry["conditions"][: len(codes)] = codes
+        entry["trade_id_length"] = len(tick.trade_id)
+        entry["trade_id_start"] = _trade_id_start(columns, index, tick.trade_id)
 
 
 def rejected_by_state(decoded: Decoded, rejects: npt.NDArray[Any]) -> list[Rejected]:
@@ -220,7 +266,11 @@ def rejected_by_state(decoded: Decoded, rejects: npt.NDArray[Any]) -> list[Rejec
     for reject in rejects:
         index = int(reject["record"])
         record = decoded.records[index]
-        date = int(decoded.bars[int(record["extra"])]["date"]) if record["kind"] == KIND_BAR else 0
+        date = 0
+        if record["kind"] == KIND_BAR:
+            date = int(decoded.bars[int(record["extra"])]["date"])
+        elif record["kind"] == KIND_SESSION:
+            date = int(decoded.details[int(record["extra"])]["date"])
         message = reason_message(
             int(reject["reason"]),
             time_ns=int(record["time_ns"]),
@@ -260,6 +310,11 @@ def reason_message(reason: int, *, time_ns: int = 0, reference_ns: int = 0, date
         return (
             "mode: expected clocks of the one mode that the partition has seen, found the other; "
             "use another --prefix for a replay"
+        )
+    if reason == REJECT_TOO_MANY_ACTIONS:
+        return (
+            f"ex_date: expected at most {ACTIONS_MAX} actions of an instrument, found one more with an earlier ex-date "
+            "than all of them; withdraw those that never took place"
         )
     raise ValueError(f"expected a reason from 0 to {len(REJECT_NAMES) - 1}, found {reason}")
 

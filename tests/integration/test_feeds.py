@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from streams.calendars import load_markets
 from streams.config import Config
 from streams.core.units import NS, parse_time
+from streams.feeds.bar_files import Reading, bars_of, sources_of
 from streams.feeds.clock import run_clock
 from streams.feeds.history import Refused
-from streams.feeds.publish import Progress, Published, publish
+from streams.feeds.publish import Progress, Published, publish, publish_tables
 from streams.feeds.sender import FeedError, Sender
 from streams.feeds.steps import clock_step
 from streams.kafka.embedded import EmbeddedBroker
@@ -75,7 +77,9 @@ def test_bars_and_news_go_to_their_topics(embedded: EmbeddedBroker, prefix: str,
     async def work() -> list[Followed]:
         config = config_for(embedded.bootstrap, prefix)
         topics = await make_topics(config)
-        assert await publish(config, "bars", [str(bars)]) == Published(1, 0)
+        markets = load_markets(config.markets.mics)
+        sources = sources_of([bars])
+        assert await publish_tables(config, sources, lambda each: bars_of(each, Reading(), markets)) == Published(1, 0)
         assert await publish(config, "news", [str(ARTICLE)]) == Published(1, 0)
         return await read_all(config, topics.ticks, topics.articles)
 
@@ -85,7 +89,7 @@ def test_bars_and_news_go_to_their_topics(embedded: EmbeddedBroker, prefix: str,
 
     assert (bar["type"], bar["instrument"], bar["high"]) == ("bar", "XNYS:BABA", "181.344")
     assert article["published_at"] == "2025-09-30T11:45:02Z"
-    assert article["title"].startswith("Alibaba Stock Breaks Past")
+    assert article["title"].startswith("Alibaba Shares Pass Their")
 
 
 def test_rate_is_kept(embedded: EmbeddedBroker, prefix: str, tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ class Book:
             "ordinal": ordinal,
             "instrument": {"id": self.instrument, "mic": mic, "symbol": self.symbol or symbol},
             "session_date": day.isoformat(),
+            "held": False,
+            "status": {"halt": "none", "provisional": False},
         }
 
 

@@ -12,7 +12,7 @@ from streams.wire.articles import RecordRefused, encode_article
 from tests.news_examples import PUBLISHED_NS, article, page
 
 SHORT = "A title\nSource: Wire\nPublished: 09/30/2025, 07:45:02 EDT\n"
-TITLE = "Alibaba Stock Breaks Past 52-Week High As AI Frenzy Heats Up"
+TITLE = "Alibaba Shares Pass Their 52-Week High As AI Orders Build Up"
 TAGS = ["Alibaba", "Artificial Intelligence", "Cloud Computing", "AI Models", "Chinese Tech Stocks"]
 
 

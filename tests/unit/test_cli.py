@@ -60,12 +60,16 @@ def test_every_command_of_the_product_is_there() -> None:
         "fiftytwo worker",
         "fiftytwo clock",
         "fiftytwo publish ticks",
-        "fiftytwo publish bars",
         "fiftytwo publish news",
+        "fiftytwo publish bars",
+        "fiftytwo publish actions",
         "fiftytwo replay bars",
+        "fiftytwo coverage",
+        "fiftytwo check-levels",
         "fiftytwo signals",
         "fiftytwo dlq list",
         "fiftytwo dlq show",
+        "fiftytwo verify",
         "fiftytwo config show",
         "fiftytwo config check",
         "fiftytwo warm",
@@ -100,7 +104,7 @@ def test_page_documents_the_common_options_and_no_other_command() -> None:
     common = PAGE.partition("\n## Options for every command\n")[2].partition("\n## ")[0]
 
     assert {name for name in COMMON if f"`{name}" in common} == COMMON
-    assert re.findall(r"^## `(fiftytwo [\w ]+)`", PAGE, flags=re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^## `(fiftytwo [\w -]+)`", PAGE, flags=re.MULTILINE) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("path", COMMANDS)

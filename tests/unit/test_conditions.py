@@ -17,11 +17,19 @@ from streams.core.eligibility import (
 )
 from streams.core.layout import (
     ELIGIBLE_BY_CONDITION,
+    ELIGIBLE_CLOSE_CORRECTED,
+    ELIGIBLE_CLOSE_OFFICIAL,
+    ELIGIBLE_EXTENDED,
     ELIGIBLE_HIGH_LOW,
     ELIGIBLE_LAST,
     ELIGIBLE_OPENING,
     ELIGIBLE_PLAIN,
+    ELIGIBLE_REOPENING,
     ELIGIBLE_VOLUME,
+    LAST_CONDITIONAL,
+    LAST_LISTING_MARKET,
+    LAST_ONLY_OF_THE_DAY,
+    LAST_UNTIL_END,
 )
 
 
@@ -57,11 +65,29 @@ def test_T_C3_one_no_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mic", "code"), [(mic, code) for mic in ("XNYS", "XNAS") for code in "ZP4L"] + [("XNAS", "G")]
+    ("mic", "code", "condition"),
+    [
+        *((mic, code, LAST_ONLY_OF_THE_DAY) for mic in ("XNYS", "XNAS") for code in "ZP4"),
+        ("XNAS", "G", LAST_ONLY_OF_THE_DAY),
+        ("XNYS", "L", LAST_LISTING_MARKET),
+        ("XNAS", "L", LAST_UNTIL_END),
+    ],
 )
-def test_T_C4_late_and_derived_prices_set_extremes_but_not_last(mic: str, code: str) -> None:
-    """A price reported late may be the day's high; it never becomes the last."""
-    assert eligible(mic, None, [code]) == ELIGIBLE_HIGH_LOW | ELIGIBLE_VOLUME | ELIGIBLE_BY_CONDITION
+def test_T_C4_late_and_derived_prices_set_extremes_and_are_last_on_a_condition(
+    mic: str, code: str, condition: int
+) -> None:
+    """A price reported late may be the day's high; whether it is the last one the session decides."""
+    plain = ELIGIBLE_HIGH_LOW | ELIGIBLE_VOLUME | ELIGIBLE_BY_CONDITION
+    assert eligible(mic, None, [code]) == plain | condition
+    assert eligible(mic, None, ["@", code]) == plain | condition
+    assert eligible(mic, None, [code, "I"]) & (ELIGIBLE_LAST | LAST_CONDITIONAL) == 0
+
+
+def test_conditions_on_last_add_up() -> None:
+    """A trade with two conditional codes is the last one only where both say so."""
+    both = LAST_ONLY_OF_THE_DAY | LAST_UNTIL_END
+
+    assert eligible("XNAS", None, ["Z", "L"]) & LAST_CONDITIONAL == both
 
 
 @pytest.mark.parametrize(("mic", "code"), [("XNYS", "?"), ("XNAS", "?"), ("XNAS", "E"), ("XNAS", "8"), ("XNYS", "N")])
@@ -73,14 +99,22 @@ def test_T_C6_unknown_or_undecided_code_is_never_eligible(mic: str, code: str) -
 
 
 def test_T_C8_official_prices_update_nothing() -> None:
-    """The official open and close repeat what was traded: neither extremes nor volume."""
-    for code in "MQ":
-        assert eligible("XNYS", None, [code]) == ELIGIBLE_BY_CONDITION
+    """The official open and close repeat what was traded: neither extremes nor volume; the close is marked."""
+    assert eligible("XNYS", None, ["Q"]) == ELIGIBLE_BY_CONDITION
+    assert eligible("XNYS", None, ["M"]) == ELIGIBLE_BY_CONDITION | ELIGIBLE_CLOSE_OFFICIAL
 
 
 def test_corrected_close_has_no_volume() -> None:
     """A corrected consolidated close is a price without a trade of its own."""
-    assert eligible("XNYS", None, ["9"]) == ELIGIBLE_HIGH_LOW | ELIGIBLE_LAST | ELIGIBLE_BY_CONDITION
+    sets = ELIGIBLE_HIGH_LOW | ELIGIBLE_LAST | ELIGIBLE_BY_CONDITION
+    assert eligible("XNYS", None, ["9"]) == sets | ELIGIBLE_CLOSE_CORRECTED
+
+
+def test_trade_outside_hours_is_marked_unless_something_else_excludes_it() -> None:
+    """Form T alone is a trade of the extended session; an odd lot of those hours is an odd lot."""
+    assert eligible("XNYS", None, ["@", "T"]) == ELIGIBLE_VOLUME | ELIGIBLE_BY_CONDITION | ELIGIBLE_EXTENDED
+    assert not eligible("XNYS", None, ["T", "I"]) & ELIGIBLE_EXTENDED
+    assert not eligible("XNYS", None, ["@"]) & ELIGIBLE_EXTENDED
 
 
 def test_opening_prints_are_marked() -> None:
@@ -89,7 +123,8 @@ def test_opening_prints_are_marked() -> None:
 
     for profile in (PROFILE_CTA, PROFILE_UTP):
         marked = [chr(code) for code in range(256) if table[profile * CODES + code] & ELIGIBLE_OPENING]
-        assert marked == ["5", "O"]
+        again = [chr(code) for code in range(256) if table[profile * CODES + code] & ELIGIBLE_REOPENING]
+        assert (marked, again) == (["O"], ["5"])
     assert eligible("XNYS", None, ["O"]) == ELIGIBLE_PLAIN | ELIGIBLE_BY_CONDITION | ELIGIBLE_OPENING
 
 

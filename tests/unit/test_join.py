@@ -120,8 +120,8 @@ def test_T_N4_an_older_version_after_a_newer_one_is_ignored() -> None:
     "first, second",
     [
         pytest.param(
-            "Alibaba Stock Breaks Past 52-Week High As AI Frenzy Heats Up",
-            "Baidu Stock Breaks Past 52-Week High As AI Frenzy Heats Up",
+            "Alibaba Shares Pass Their 52-Week High As AI Orders Build Up",
+            "Baidu Shares Pass Their 52-Week High As AI Orders Build Up",
             id="T-N5",
         ),
         pytest.param("Alibaba Breaks Past 52-Week High", "Alibaba Breaks Below 52-Week Low", id="T-N6"),

@@ -387,10 +387,10 @@ def test_history_counts_for_fresh_and_streak(script: NewScript) -> None:
 
 
 def test_session_without_a_trade_fit_for_last_cannot_confirm(script: NewScript) -> None:
-    """Late prints alone leave no close: unconfirmed, without a price."""
-    written = script()
+    """A trade sold last more than ten seconds past the bell leaves no close: unconfirmed, without a price."""
+    written = script(instrument="XNAS:AAPL")
     written.history(high="100")
-    written.tick("10:00:00", "101", "Z")
+    written.tick("16:00:11", "101", "L")
     written.clock("16:15:00")
 
     assert written.told("high_52w") == ["triggered 1 101", "unconfirmed 1 None"]

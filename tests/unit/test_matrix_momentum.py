@@ -131,7 +131,7 @@ def test_rate_of_change_looks_back_exactly_so_many_sessions(
     """The base is the close of the n-th session before, neither its neighbour's."""
     written = script()
     base = written.before(sessions)[0].date
-    written.history(high="400", low="50", close="200", days={base.isoformat(): "200 50 100"})
+    written.history(high="400", low="50", close="170", days={base.isoformat(): "200 50 100"})
     ticks(written, "100", str(float(price) - 0.01), price)
 
     signal = written.documents(family)[0]
@@ -169,7 +169,7 @@ def test_nearness_to_the_high_enters_at_98_and_leaves_below_97_percent(script: N
 def test_nearness_to_the_low_enters_at_102_and_leaves_above_103_percent(script: NewScript) -> None:
     """Mirrored: in at or below, out above."""
     written = script()
-    written.history(high="200", low="100", close="150")
+    written.history(high="200", low="100", close="130")
     ticks(written, "102.01", "102", "103", "103.01")
 
     assert written.told("proximity_low_52w") == ["entered 1 102", "exited 1 103.01"]

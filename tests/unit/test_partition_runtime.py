@@ -12,7 +12,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from streams.calendars import load_markets
 from streams.core.engine import Engine
-from streams.core.join import Join
+from streams.core.join import Join, JoinRules
 from streams.core.rules import Rules
 from streams.core.units import NS, format_date, format_time
 from streams.kafka.dlq import DeadLetters
@@ -20,8 +20,8 @@ from streams.kafka.effects import Effects, Outbox, Output
 from streams.kafka.fetched import Fetched
 from streams.kafka.partition import PartitionBroken, PartitionRuntime, PartitionSettings
 from streams.kafka.router import RouterRuntime
+from streams.kafka.terms import Terms, Waypoint
 from streams.kafka.topics import Topics, expected_partition
-from streams.wire.ticks import TickDecoder
 
 TOPICS = Topics()
 TICKS, NEWS, ARTICLES = TOPICS.ticks, TOPICS.news, TOPICS.articles
@@ -30,6 +30,7 @@ INSTRUMENT = "XNYS:AAA"
 MARKETS = load_markets(["XNYS"])
 SESSIONS = [session for session in MARKETS.sessions_of("XNYS") if format_date(int(session["date"])) < "2025-06-03"]
 OPEN_NS = int(SESSIONS[-1]["open_ns"])
+TERMS = Terms(MARKETS, Rules(), JoinRules())
 SETTINGS = PartitionSettings(
     topics=TOPICS,
     partitions=1,
@@ -53,17 +54,19 @@ def fetched(topic: str, values: Sequence[bytes | None], first: int = 0) -> Fetch
     return Fetched(topic, 0, first, end, end, bytes(data))
 
 
-def runtime(committed_ticks: int = 0, committed_news: int = 0) -> PartitionRuntime:
+def runtime(
+    committed_ticks: int = 0, committed_news: int = 0, *, waypoints: Sequence[Waypoint] = ()
+) -> PartitionRuntime:
     """Return a runtime that begins at the beginning."""
-    engine = Engine(MARKETS, Rules())
+    engine = Engine(TERMS.markets, TERMS.rules)
     return PartitionRuntime(
         0,
         SETTINGS,
         engine=engine,
         join=Join(),
-        decoder=TickDecoder(engine.instruments),
+        terms=TERMS,
         positions={TICKS: 0, NEWS: 0},
-        committed={TICKS: committed_ticks, NEWS: committed_news},
+        waypoints=[*waypoints, Waypoint({TICKS: committed_ticks, NEWS: committed_news})],
     )
 
 
@@ -230,8 +233,8 @@ def test_T_K1_instrument_in_the_wrong_partition_is_told_once() -> None:
         topics=TOPICS, partitions=2, source="", skew_ns=NS, letters=SETTINGS.letters, check_crc=False
     )
     partition = PartitionRuntime(
-        wrong, settings, engine=engine, join=Join(), decoder=TickDecoder(engine.instruments),
-        positions={TICKS: 0, NEWS: 0}, committed={TICKS: 0, NEWS: 0},
+        wrong, settings, engine=engine, join=Join(), terms=TERMS,
+        positions={TICKS: 0, NEWS: 0}, waypoints=[],
     )  # fmt: skip
 
     assert partition.read(fetched(TICKS, LOG[:2])).misrouted == [INSTRUMENT]
@@ -273,3 +276,36 @@ def test_outbox_keeps_only_the_newest_of_what_replaces_each_other() -> None:
     assert taken.positions == {("t", 0): 2}
     assert outbox.is_empty
     assert outbox.bytes == 0
+
+
+def test_changed_rules_hold_from_their_point_of_the_log_on() -> None:
+    """A point where rules change is reached by both logs before either goes past it; what is there stays."""
+    changed = Terms(MARKETS, Rules(families=("low_52w",)), JoinRules(articles_max=3))
+    partition = runtime(waypoints=[Waypoint({TICKS: len(LOG) - 1, NEWS: 1}, changed)])
+    ticks, news = fetched(TICKS, LOG), fetched(NEWS, [clock(OPEN_NS), article(1)])
+    before = runtime()
+    before.read(fetched(TICKS, LOG[:-1]))
+
+    assert partition.read(ticks).outputs == []
+    assert partition.terms is TERMS
+    partition.read(news)
+
+    assert partition.terms is changed
+    assert partition.is_live
+    assert partition.live_from == {TICKS: len(LOG) - 1, NEWS: 1}
+    assert partition.engine.rules == changed.rules
+    assert partition.join.rules == changed.join_rules
+    assert partition.engine.export().rings.tobytes() == before.engine.export().rings.tobytes()
+
+
+def test_market_that_is_taken_away_keeps_its_instruments() -> None:
+    """A market that is no longer configured costs no instrument its history."""
+    other = Terms(load_markets(["XHKG"]), Rules(), JoinRules())
+    partition = runtime(waypoints=[Waypoint({TICKS: len(LOG), NEWS: 0}, other)])
+
+    partition.read(fetched(TICKS, LOG))
+
+    assert partition.is_live
+    assert partition.terms.markets.mics == ("XHKG", "XNYS")
+    assert partition.engine.instruments.id(0) == INSTRUMENT
+    assert partition.windows() == {"partial": 0, "degraded": 0, "full": 1}

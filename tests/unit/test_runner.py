@@ -11,8 +11,11 @@ import pytest
 from aiokafka.errors import CommitFailedError
 from prometheus_client import CollectorRegistry
 
+from streams.config import Commits
 from streams.kafka.effects import Effects, Output
 from streams.kafka.fetched import Fetched
+from streams.kafka.pacing import CommitPace
+from streams.kafka.partition import Runtime
 from streams.kafka.runner import GAPS_MAX, SETS_MAX, PartitionRunner, RecordsMissing
 from streams.web.metrics import Metrics
 
@@ -78,6 +81,8 @@ class FakeReader:
 class FakeCommitter:
     """Remembers what was committed; can be held back, and can fail."""
 
+    state_end: int | None = None
+
     def __init__(self) -> None:
         self.commits: list[Effects] = []
         self.open = asyncio.Event()
@@ -91,20 +96,49 @@ class FakeCommitter:
             raise self.error
         self.commits.append(effects)
 
+    async def start(self) -> None:
+        """Start."""
+
+    async def close(self, *, finished: bool) -> None:
+        """Close."""
+
+
+class FakeState:
+    """Writes one record a commit, another when it is the last."""
+
+    def read(self, records: int) -> None:
+        """Note nothing."""
+
+    async def prepare(self) -> None:
+        """Prepare nothing."""
+
+    def records(self, *, final: bool) -> list[Output]:
+        """Return the position's record."""
+        return [Output("state", 0, b"final" if final else b"now", b"", [])]
+
+    def committed(self) -> None:
+        """Note nothing."""
+
 
 class Bench:
     """A runner with fakes around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Commits | None = None) -> None:
         self.runtime, self.reader, self.committer = FakeRuntime(), FakeReader(), FakeCommitter()
-        self.live: list[PartitionRunner] = []
+        self.live: list[Runtime] = []
+        self.stalls: list[float | None] = []
+        settings = settings or Commits()
         self.runner = PartitionRunner(
             self.runtime,
             ends={"t": 0},
             reader=self.reader,
             committer=self.committer,
             metrics=Metrics(CollectorRegistry(), version=metadata.version("fiftytwo")),
+            settings=settings,
+            pace=CommitPace(settings.share_max),
+            state=FakeState(),
             on_live=self.live.append,
+            on_stall=self.stalls.append,
         )
         self.task = asyncio.create_task(self.runner.run())
 
@@ -150,7 +184,8 @@ def test_outputs_are_committed_at_once_and_positions_soon() -> None:
         assert [output.value for output in first.outputs] == [b"0"]
         assert first.positions == {("t", 0): 5}
         assert (second.outputs, second.positions) == ([], {("t", 0): 9})
-        assert bench.live == [bench.runner]
+        assert bench.live == [bench.runtime]
+        assert [output.key for output in first.state] == [b"now"]
 
     on_bench(work)
 
@@ -230,7 +265,7 @@ def test_stop_commits_what_was_read() -> None:
         await bench.until(lambda: bench.runtime.at == 11)
         bench.committer.open.set()
 
-        await bench.runner.stop()
+        await bench.runner.stop(SECONDS_MAX)
         bench.offer(11, 20)
 
         await asyncio.wait_for(bench.task, SECONDS_MAX)
@@ -249,7 +284,7 @@ def test_commit_after_a_rebalance_drops_the_partition_quietly() -> None:
         bench.offer(0, 5)
 
         await asyncio.wait_for(bench.task, SECONDS_MAX)
-        await bench.runner.stop()
+        await bench.runner.stop(SECONDS_MAX)
 
         assert not bench.runner.is_clean
 

@@ -13,14 +13,17 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from streams.calendars import load_markets
+from streams.core.instruments import Instruments
 from streams.core.processor import Processor
+from streams.feeds.actions import Action, action_step, parse_actions
 from streams.feeds.history import bar_step
 from streams.feeds.scenario import build
+from streams.feeds.tables import Source
 from streams.wire.signals import encode
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 FILES = sorted(FOLDER.glob("*.schema.json"))
-INPUTS = ("tick", "bar", "clock")
+INPUTS = ("tick", "bar", "clock", "action")
 OUTPUTS = ("breakout-signal", "proximity-signal", "momentum-signal")
 
 
@@ -287,3 +290,45 @@ def test_readme_names_every_schema() -> None:
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
 
     assert [path.name for path in FILES if f"({path.name})" not in page] == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"action": "merger"},
+        {"numerator": 0},
+        {"numerator": 1_000_001},
+        {"denominator": 1.5},
+        {"action": "cash_dividend"},
+        {"action": "symbol_change", "numerator": 1},
+        {"ex_date": "2020-8-31"},
+        {"action_id": ""},
+        {"action_id": "x" * 41},
+        {"operation": "undo"},
+        {"instrument": "AAPL"},
+    ],
+)
+def test_schema_refuses_actions_that_cannot_be(changes: dict[str, object]) -> None:
+    """A ratio out of range, or one with an action that changes no price."""
+    assert not accepts("action", example("action", **changes))
+
+
+def test_withdrawal_needs_the_id_alone() -> None:
+    """An action that is created needs its kind and date; to take it back its id is enough."""
+    withdrawal = {"type": "action", "instrument": "XNAS:AAPL", "action_id": "x", "operation": "withdraw"}
+
+    assert accepts("action", withdrawal)
+    assert not accepts("action", {**withdrawal, "operation": "create"})
+
+
+def test_published_actions_are_accepted() -> None:
+    """What `fiftytwo publish actions` sends is what the schema describes."""
+    lines = (
+        b"instrument,action,ex_date,ratio,symbol\nXNAS:A,split,2020-08-31,4:1,\nXNAS:A,symbol_change,2021-01-04,,B\n"
+    )
+    found = list(parse_actions(Source("actions.csv", data=lines), {}, Instruments(["XNAS"])))
+
+    assert len(found) == 2
+    for action in found:
+        assert isinstance(action, Action)
+        Draft202012Validator(load("action")).validate(json.loads(action_step(action).value))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
+from uuid import uuid5
 
 import pytest
 
-from streams.core.signals import event_id, ratio, signal_id
+from streams.core.signals import NAMESPACE, content_id, event_id, ratio, signal_id
 
 
 def test_names_come_from_content_alone() -> None:
@@ -32,3 +33,9 @@ def test_ratios_round_half_even_on_exact_integers(numerator: int, denominator: i
 def test_a_ratio_to_nothing_is_absent() -> None:
     """An unknown base gives no number."""
     assert ratio(1, 0) is None
+
+
+@pytest.mark.parametrize("content", ["", "XNYS:BABA|high_52w|up|intraday|regular|2025-09-30|1", "é" * 100, "a/b/1"])
+def test_ids_are_version_five_uuids_of_their_content(content: str) -> None:
+    """Whoever knows the namespace and the content can name a signal with any UUID library."""
+    assert content_id(content) == str(uuid5(NAMESPACE, content))

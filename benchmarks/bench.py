@@ -1,0 +1,217 @@
+"""Fiftytwo beside its peers: one Apache Kafka, the same ticks, one contestant after the other, every answer checked.
+
+`make bench` runs both jobs, three rounds in turned order. `make bench-quick` runs the worker and Kafka Streams
+(RocksDB, exactly_once_v2) on the 52-week job once. Each run prints a table and writes it as JSON and as a picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from benchmarks import results
+from benchmarks.answers import Breakouts, Oracle, RunningMaximum, judge
+from benchmarks.contest import ContestantFailed, Timing, running
+from benchmarks.contestants import BREAKOUTS, CONTESTANTS, RUNNING_MAXIMUM, Contestant, Entry
+from benchmarks.loader import publish
+from benchmarks.outputs import make_topic, read_answers, remove_topics
+from benchmarks.progress import say
+from benchmarks.results import Result
+from benchmarks.running import TICKS_TOPIC, apply_topics, worker_environment, worker_run
+from benchmarks.toolchain import Unavailable
+from benchmarks.workload import MIC, SESSION_DATE, Workload
+from streams.calendars import load_markets
+from streams.core.sessions import Markets
+from streams.core.units import format_time, parse_date
+from tests.integration.apache import ApacheBroker, ApacheUnavailable
+
+RATE_MIN: Final = 5_000  # records a second: who is slower is stopped
+PREFIX: Final = "bench."
+QUICK: Final = (("Fiftytwo", BREAKOUTS), ("Kafka Streams, RocksDB, exactly once", BREAKOUTS))
+SIGNALS: Final = "signals.breakouts.v1"
+
+
+class Field:
+    """The ticks of one job on one broker, and the right answers."""
+
+    def __init__(self, bootstrap: str, job: str, workload: Workload, markets: Markets, partitions: int) -> None:
+        self.job = job
+        self.bootstrap = bootstrap
+        self.partitions = partitions
+        self.topic = PREFIX + TICKS_TOPIC if job == BREAKOUTS else f"{job}.{workload.ticks}"
+        self.oracle: Oracle = Breakouts(SESSION_DATE) if job == BREAKOUTS else RunningMaximum()
+        self.session = _session(markets)
+        self.environment = worker_environment(bootstrap, partitions, KAFKA_PREFIX=PREFIX)
+        if job == BREAKOUTS:
+            apply_topics(self.environment)
+        else:
+            make_topic(bootstrap, self.topic, partitions)
+        self.history, self.records = asyncio.run(
+            publish(
+                bootstrap,
+                self.topic,
+                partitions,
+                workload,
+                markets,
+                say,
+                trades_only=job != BREAKOUTS,
+                observe=self.oracle.observe,
+            )
+        )
+
+    def close(self) -> None:
+        """Remove the topics."""
+        remove_topics(self.bootstrap, lambda name: name == self.topic or name.startswith(PREFIX))
+
+    def run(self, contestant: Contestant, number: int) -> Result:
+        """Let one contestant run, and compare what it said with the oracle."""
+        try:
+            with self._started(contestant, f"{number}-{time.time_ns()}") as (timing, topics):
+                expected = self.oracle.expected
+                answers = read_answers(self.bootstrap, topics, self.oracle.read, at_least=len(expected))
+            return results.measured(contestant, timing, judge(expected, answers))
+        except Unavailable as missing:
+            return results.not_run(contestant, str(missing))
+        except ContestantFailed as failed:
+            return results.not_run(contestant, str(failed))
+
+    @contextmanager
+    def _started(self, contestant: Contestant, mark: str) -> Iterator[tuple[Timing, list[str]]]:
+        cores = {(os.cpu_count() or 1) - 1} if contestant.one_core else None
+        if contestant.command is None:
+            with self._worker(mark, cores or set()) as timing:
+                yield timing, [PREFIX + SIGNALS]
+            return
+        output = f"out.{mark}"
+        make_topic(self.bootstrap, output, self.partitions)
+        with tempfile.TemporaryDirectory(prefix="fiftytwo-bench-") as folder:
+            entry = Entry(
+                bootstrap=self.bootstrap,
+                topic=self.topic,
+                output=output,
+                group=f"group-{mark}",
+                folder=Path(folder),
+                partitions=self.partitions,
+                history=self.history,
+                records=self.history + self.records,
+                session=self.session,
+            )
+            command, environment = contestant.command(entry)
+            seconds_max = 120 + entry.records / RATE_MIN
+            try:
+                with running(command, environment, seconds_max=seconds_max, cores=cores) as timing:
+                    yield timing, [output]
+            finally:
+                remove_topics(self.bootstrap, lambda name: mark in name)
+
+    # Every run of the worker is a new application on empty output topics.
+    @contextmanager
+    def _worker(self, mark: str, cores: set[int]) -> Iterator[Timing]:
+        remove_topics(self.bootstrap, lambda name: name.startswith(PREFIX) and name != self.topic)
+        apply_topics(self.environment)
+        environment = self.environment | {"FIFTYTWO_KAFKA_APPLICATION_ID": f"bench-{mark}"}
+        started = time.monotonic()
+        try:
+            with worker_run(environment, self.history, self.records, say, cores=cores) as run:
+                startup = time.monotonic() - started - run.wall_seconds
+                # One partition may still read its history when another is past it: the first tenth is left out.
+                steady = (run.steady_records, run.steady_wall_seconds, run.steady_cpu_seconds)
+                yield Timing(*steady, run.memory_bytes_max, startup)
+        except RuntimeError as failed:
+            raise ContestantFailed(str(failed)) from failed
+
+
+def main() -> int:
+    """Run the comparison that the command line asks for."""
+    options = _options()
+    chosen = [contestant for contestant in CONTESTANTS if _is_chosen(contestant, options)]
+    if not chosen:
+        print("expected a contestant with such a name, found none; the names are:", file=sys.stderr)
+        print("\n".join(sorted({contestant.name for contestant in CONTESTANTS})), file=sys.stderr)
+        return 2
+    markets = load_markets([MIC])
+    machine = f"{platform.machine()}, {os.cpu_count()} cores shared by broker and contestant"
+    print(f"{platform.platform()}, Python {platform.python_version()}, {machine}", flush=True)
+    try:
+        with ApacheBroker(heap="1g") as broker:
+            found = _compete(broker.bootstrap, chosen, options, markets)
+    except ApacheUnavailable as missing:
+        print(missing, file=sys.stderr)
+        return 1
+    report = results.summary(found, chosen, options.ticks, options.instruments, machine)
+    print(results.table(report))
+    results.write(report, options.json, options.chart)
+    if options.quick:
+        print(results.closing_line(report))
+    return 0 if all(row["correct"] for row in report["rows"] if not row["not_run"]) else 1
+
+
+def _compete(
+    bootstrap: str, chosen: Sequence[Contestant], options: argparse.Namespace, markets: Markets
+) -> list[Result]:
+    found: list[Result] = []
+    for job in (BREAKOUTS, RUNNING_MAXIMUM):
+        entries = [contestant for contestant in chosen if contestant.job == job]
+        for ticks in sorted({min(entry.ticks_max or options.ticks, options.ticks) for entry in entries}, reverse=True):
+            group = [entry for entry in entries if min(entry.ticks_max or options.ticks, options.ticks) == ticks]
+            workload = Workload(instruments=options.instruments, ticks=ticks, seed=options.seed)
+            field = Field(bootstrap, job, workload, markets, options.partitions)
+            try:
+                found.extend(_rounds(field, group, options.rounds))
+            finally:
+                field.close()
+    return found
+
+
+# Turned by one each round, so that nobody always runs first, on a broker that is still compiling.
+def _rounds(field: Field, entries: Sequence[Contestant], rounds: int) -> Iterator[Result]:
+    for number in range(rounds):
+        turned = [*entries[number % len(entries) :], *entries[: number % len(entries)]]
+        for contestant in turned:
+            say(f"round {number + 1} of {rounds}: {contestant.name}, {field.job}")
+            result = field.run(contestant, number)
+            print(results.line(result), flush=True)
+            yield result
+
+
+def _is_chosen(contestant: Contestant, options: argparse.Namespace) -> bool:
+    if options.quick:
+        return (contestant.name, contestant.job) in QUICK
+    names: Callable[[str], bool] = lambda name: name.lower() in contestant.name.lower()  # noqa: E731  used once
+    return (not options.only or any(map(names, options.only))) and contestant.job in options.jobs
+
+
+def _session(markets: Markets) -> tuple[str, str, str]:
+    session = markets.session_on(MIC, parse_date(SESSION_DATE))
+    assert session is not None, f"expected {SESSION_DATE} to be a session of {MIC}"
+    return SESSION_DATE, format_time(int(session["open_ns"])), format_time(int(session["close_ns"]))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="the worker and Kafka Streams exactly once, 52-week job")
+    parser.add_argument("--rounds", type=int, default=0, help="3, or 1 with --quick")
+    parser.add_argument("--ticks", type=int, default=4_000_000)
+    parser.add_argument("--instruments", type=int, default=2_000)
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--jobs", nargs="*", default=[BREAKOUTS, RUNNING_MAXIMUM], help="52-week, running-maximum")
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="contestants whose name contains this")
+    parser.add_argument("--json", type=Path, default=Path(".cache/bench/bench.json"))
+    parser.add_argument("--chart", type=Path, default=Path(".cache/bench/bench.svg"))
+    options = parser.parse_args()
+    options.rounds = options.rounds or (1 if options.quick else 3)
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

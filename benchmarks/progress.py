@@ -1,0 +1,21 @@
+"""One line on standard error that says what is being done."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Final
+
+EVERY_SECONDS: Final = 5.0  # without a terminal
+
+_last = 0.0
+
+
+def say(text: str) -> None:
+    """Show what is being done now: over the last line in a terminal, else a line now and then."""
+    global _last  # noqa: PLW0603  there is one terminal
+    if sys.stderr.isatty():
+        print(f"\r{text:<90}", end="", file=sys.stderr, flush=True)
+    elif time.monotonic() - _last > EVERY_SECONDS:
+        print(text, file=sys.stderr, flush=True)
+        _last = time.monotonic()

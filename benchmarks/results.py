@@ -1,0 +1,166 @@
+"""What came out: a line a run, one table over all rounds, and the same as JSON and as a picture."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.answers import Verdict
+from benchmarks.chart import Group, bars_svg
+from benchmarks.contest import Timing
+from benchmarks.contestants import BREAKOUTS, CONTESTANTS, RUNNING_MAXIMUM, Contestant
+from benchmarks.running import delivery
+
+OURS: Final = "Fiftytwo"
+TITLES: Final = {
+    BREAKOUTS: "52-week breakouts on both sides, a year of history",
+    RUNNING_MAXIMUM: "Running maximum of each instrument",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One contestant in one round."""
+
+    contestant: Contestant
+    timing: Timing | None
+    verdict: Verdict | None
+    reason: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Return records a second."""
+        return self.timing.records / max(self.timing.wall_seconds, 1e-9) if self.timing else 0.0
+
+    @property
+    def cpu_rate(self) -> float:
+        """Return records a CPU second."""
+        return self.timing.records / max(self.timing.cpu_seconds, 1e-9) if self.timing else 0.0
+
+
+def measured(contestant: Contestant, timing: Timing, verdict: Verdict) -> Result:
+    """Return the result of a run that came to its end."""
+    return Result(contestant, timing, verdict)
+
+
+def not_run(contestant: Contestant, reason: str) -> Result:
+    """Return the result of a contestant that could not run, or failed."""
+    return Result(contestant, None, None, reason)
+
+
+def line(result: Result) -> str:
+    """Return one line about one run."""
+    if result.timing is None:
+        return f"  {result.contestant.name}: not run: {result.reason}"
+    return (
+        f"  {result.contestant.name}, {result.contestant.job}: "
+        f"{result.rate:,.0f}/s, {result.cpu_rate:,.0f} a CPU second, "
+        f"{result.timing.memory_bytes_max / 1e6:,.0f} MB, ready after {result.timing.startup_seconds:.1f} s, "
+        f"correct: {result.verdict}"
+    )
+
+
+def summary(
+    found: Sequence[Result], chosen: Sequence[Contestant], ticks: int, instruments: int, machine: str
+) -> dict[str, Any]:
+    """Return everything about the comparison, as JSON takes it. Rates are medians over the rounds."""
+    rows = []
+    for contestant in chosen:
+        runs = [result for result in found if result.contestant is contestant]
+        done = [run for run in runs if run.timing is not None and run.verdict is not None]
+        wrong = [str(run.verdict) for run in done if run.verdict is not None and not run.verdict.is_correct]
+        rows.append(
+            {
+                "name": contestant.name,
+                "job": contestant.job,
+                "durability": contestant.durability or delivery(),
+                "note": contestant.note,
+                "ticks": min(contestant.ticks_max or ticks, ticks),
+                "one_core": contestant.one_core,
+                "rate": round(_median([run.rate for run in done])),
+                "rates": [round(run.rate) for run in done],
+                "cpu_rate": round(_median([run.cpu_rate for run in done])),
+                "memory_bytes_max": max((run.timing.memory_bytes_max for run in done if run.timing), default=0),
+                "startup_seconds": round(_median([run.timing.startup_seconds for run in done if run.timing]), 1),
+                "outputs": done[0].verdict.expected if done and done[0].verdict else 0,
+                "correct": bool(done) and not wrong,
+                "wrong": wrong,
+                "not_run": "" if done else (runs[0].reason if runs else "never started"),
+            }
+        )
+    rows.sort(key=lambda row: (row["job"] != BREAKOUTS, -float(str(row["rate"]))))
+    return {"machine": machine, "ticks": ticks, "instruments": instruments, "rows": rows}
+
+
+def table(report: dict[str, Any]) -> str:
+    """Return the table as text that is Markdown too. Who gave a wrong answer is struck out."""
+    lines = []
+    for job in dict.fromkeys(row["job"] for row in report["rows"]):
+        lines += [
+            "",
+            f"{job}: {report['ticks']:,} JSON ticks of {report['instruments']:,} instruments, median of the rounds",
+            "",
+            "| contestant | ticks/s | ticks/CPU s | peak memory | durability | correct |",
+            "|---|--:|--:|--:|---|---|",
+        ]
+        lines += [_table_line(row) for row in report["rows"] if row["job"] == job]
+    return "\n".join(lines)
+
+
+def closing_line(report: dict[str, Any]) -> str:
+    """Return the last line of a quick run."""
+    ours = next(row for row in report["rows"] if row["name"] == OURS)
+    peer = next(row for row in report["rows"] if row["name"] != OURS)
+    ratio = ours["rate"] / peer["rate"] if peer["rate"] else 0.0
+    correct = "yes" if ours["correct"] and peer["correct"] else "no"
+    return f"bench: ours {ours['rate']}/s peer {peer['rate']}/s ratio {ratio:.1f} correct {correct}"
+
+
+def write(report: dict[str, Any], to_json: Path, to_chart: Path) -> None:
+    """Write the report as JSON, and a picture of its rates."""
+    for file in (to_json, to_chart):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    to_json.write_text(json.dumps(report, indent=2) + "\n")
+    to_chart.write_text(_picture(report))
+    print(f"\nwritten: {to_json}, {to_chart}")
+
+
+# Who gave a wrong answer or did not run has no bar.
+def _picture(report: dict[str, Any]) -> str:
+    groups = [
+        Group(
+            TITLES.get(job, job),
+            "ticks a second",
+            [
+                (row["name"], row["rate"], row["name"].startswith(OURS))
+                for row in report["rows"]
+                if row["job"] == job and row["correct"]
+            ],
+        )
+        for job in dict.fromkeys(row["job"] for row in report["rows"])
+    ]
+    footer = f"{report['ticks']:,} JSON ticks, {report['instruments']:,} instruments; {report['machine']}"
+    return bars_svg(groups, footer)
+
+
+def _table_line(row: dict[str, Any]) -> str:
+    name = row["name"] + (f" (first {row['ticks']:,})" if _is_short(row) else "")
+    if row["not_run"]:
+        return f"| {name} | not run: {row['not_run'].splitlines()[0]} | | | {row['durability']} | |"
+    memory = f"{row['memory_bytes_max'] / 1e6:,.0f} MB"
+    cells = [name, f"{row['rate']:,}", f"{row['cpu_rate']:,}", memory, row["durability"]]
+    if not row["correct"]:
+        return "| " + " | ".join(f"~~{cell}~~" for cell in cells) + f" | {row['wrong'][0]} |"
+    return "| " + " | ".join(cells) + " | yes |"
+
+
+def _is_short(row: dict[str, Any]) -> bool:
+    return any(entry.name == row["name"] and entry.ticks_max is not None for entry in CONTESTANTS)
+
+
+def _median(values: Sequence[float]) -> float:
+    return statistics.median(values) if values else 0.0

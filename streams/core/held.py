@@ -1,0 +1,147 @@
+"""Bad prints: a price far from where the market trades is not believed until somebody else trades there too.
+
+Usual is the median of the session's last twenty trades, so nothing is held before there are twenty: a gap at the open
+is real. Only a print that would be a new extreme of the session is looked at, since any other moves nothing that was
+not reached before. A second venue, or enough trades, make what is held believed; the verdict rejects the rest.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streams.core.arithmetic import scaled_ceil, scaled_floor
+from streams.core.compiled import njit
+from streams.core.emission import emit_held_print
+from streams.core.extremes import extreme_of, is_beyond
+from streams.core.layout import (
+    CONDITION_COUNT,
+    DOWN,
+    TRADE_ID_BYTES,
+    TRANSITION_BELIEVED,
+    TRANSITION_HELD,
+    TRANSITION_REJECTED,
+    UP,
+)
+from streams.core.recent import is_trade, median_price
+from streams.core.rows import HELD_PRINTS_MAX
+from streams.core.world import Row, World
+
+
+@njit
+def unbelievable_side(world: World, row: Row, price: int) -> int:
+    """Return the side on which a price is too far out to be believed at once, or -1."""
+    band = np.int64(world.rules["bad_print_bps"])
+    if band == 0:
+        return np.int64(-1)
+    is_high = is_beyond(price, extreme_of(row.warm, np.int64(UP)), np.int64(UP))
+    is_low = is_beyond(price, extreme_of(row.warm, np.int64(DOWN)), np.int64(DOWN))
+    if not is_high and not is_low:
+        return np.int64(-1)
+    usual = median_price(row.hot, row.warm, row.tape)
+    if usual == 0:
+        return np.int64(-1)
+    if is_high and price > scaled_floor(usual, 10_000 + band, np.int64(10_000)):
+        return np.int64(UP)
+    if is_low and price < scaled_ceil(usual, 10_000 - band, np.int64(10_000)):
+        return np.int64(DOWN)
+    return np.int64(-1)
+
+
+@njit
+def is_confirmed(world: World, row: Row, side: int) -> bool:
+    """Return whether the world's trade makes the held prints of a side believed, itself included."""
+    venue = np.int64(world.trade["venue"])
+    trades = np.int64(1)
+    for index in range(np.int64(row.cold["held_prints"])):
+        held = row.cold["held_print"][index]
+        if held["side"] != side:
+            continue
+        trades += 1
+        if venue != 0 and held["venue"] != 0 and held["venue"] != venue:
+            return True
+    return trades >= world.rules["bad_print_trades"]
+
+
+@njit
+def hold_print(world: World, row: Row, side: int) -> None:
+    """Hold the world's trade."""
+    cold = row.cold
+    index = np.int64(cold["held_prints"])
+    cold["held_ordinal"] += 1
+    held = cold["held_print"][index]
+    copy_trade(held, world.trade)
+    held["side"] = side
+    held["ordinal"] = cold["held_ordinal"]
+    cold["held_prints"] = index + 1
+    world.partition["prints_held"] += 1
+    emit_held_print(world, row, held, np.int64(TRANSITION_HELD), np.int64(1))
+
+
+@njit
+def next_believed(world: World, row: Row, side: int) -> bool:
+    """Make the oldest held print of a side the world's trade, believed; False when there is none left."""
+    cold = row.cold
+    for index in range(np.int64(cold["held_prints"])):
+        held = cold["held_print"][index]
+        if held["side"] == side:
+            copy_trade(world.trade, held)
+            world.partition["prints_believed"] += 1
+            emit_held_print(world, row, held, np.int64(TRANSITION_BELIEVED), np.int64(2))
+            _drop_held(cold, np.int64(index))
+            return True
+    return False
+
+
+@njit
+def reject_held_prints(world: World, row: Row) -> None:
+    """Give up what nobody confirmed."""
+    cold = row.cold
+    for index in range(np.int64(cold["held_prints"])):
+        world.partition["prints_rejected"] += 1
+        emit_held_print(world, row, cold["held_print"][index], np.int64(TRANSITION_REJECTED), np.int64(2))
+    cold["held_prints"] = 0
+
+
+@njit
+def reject_cancelled(world: World, row: Row) -> bool:
+    """Give up the held print that the world's trade, a cancelled one, is; False when none is."""
+    cold = row.cold
+    trade = world.trade
+    for index in range(np.int64(cold["held_prints"])):
+        held = cold["held_print"][index]
+        if is_trade(held, np.int64(trade["price"]), np.int64(trade["key"]), np.int64(trade["time_ns"])):
+            world.partition["prints_rejected"] += 1
+            emit_held_print(world, row, held, np.int64(TRANSITION_REJECTED), np.int64(2))
+            _drop_held(cold, np.int64(index))
+            return True
+    return False
+
+
+@njit
+def copy_trade(to: np.void, source: np.void) -> None:
+    """Copy a `TRADE`."""
+    to["time_ns"] = source["time_ns"]
+    to["price"] = source["price"]
+    to["size"] = source["size"]
+    to["key"] = source["key"]
+    to["venue"] = source["venue"]
+    to["eligible"] = source["eligible"]
+    to["kind"] = source["kind"]
+    to["is_last"] = source["is_last"]
+    to["side"] = source["side"]
+    to["ordinal"] = source["ordinal"]
+    for position in range(TRADE_ID_BYTES):
+        to["trade_id"][position] = source["trade_id"][position]
+    for position in range(CONDITION_COUNT):
+        to["conditions"][position] = source["conditions"][position]
+
+
+@njit
+def _drop_held(cold: np.void, at: int) -> None:
+    count = np.int64(cold["held_prints"])
+    for index in range(at, count - 1):
+        copy_trade(cold["held_print"][index], cold["held_print"][index + 1])
+    cold["held_prints"] = count - 1
+
+
+assert HELD_PRINTS_MAX >= 8

@@ -1,0 +1,97 @@
+"""When the past changes under a running session: levels are derived again, and signals say what became of them.
+
+A signal whose level is the window's is amended where something of today is still beyond the new level, else retracted.
+Nothing triggers in retrospect: a machine without a signal is armed past today's extreme where that is beyond already.
+Measures that are in stay in and are judged by the new thresholds from the next trade on. A session whose verdict was
+given is not rewritten; it is counted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streams.core.breakout import arm, is_live, reaches, set_lines, take_level
+from streams.core.compiled import njit
+from streams.core.extremes import extreme_of
+from streams.core.layout import FIRST_CLOSE, MACHINES, REASON_LEVEL_RESTATED
+from streams.core.momentum import derive_bases, derive_measures
+from streams.core.roll import derive_levels, is_full
+from streams.core.rows import BREAKOUT_OFF
+from streams.core.unsee import amend, drop_first, next_trigger, retract
+from streams.core.world import Row, World
+
+
+@njit
+def restate(world: World, row: Row) -> None:
+    """Derive the levels of the row's session again, if it has begun, after a change of the bars or actions before it."""
+    warm = row.warm
+    if row.hot["date"] <= 0 or warm["traded"] == 0:
+        return
+    if warm["closed"] != 0:
+        if _has_signals(warm):
+            world.partition["restated_after_verdict"] += 1
+        return
+    base = warm["base"].copy()
+    base_date = warm["base_date"].copy()
+    level = warm["level"].copy()
+    date = warm["level_date"].copy()
+    numerator = warm["level_numerator"].copy()
+    denominator = warm["level_denominator"].copy()
+    was_full = np.zeros(MACHINES, np.int64)
+    for machine in range(MACHINES):
+        was_full[machine] = 1 if is_full(warm, np.int64(machine)) else 0
+    derive_levels(world, row)
+    derive_bases(world, row, np.int64(warm["session"]), is_full(warm, np.int64(0)))
+    for machine in range(MACHINES):
+        is_same = (
+            (was_full[machine] != 0) == is_full(warm, np.int64(machine))
+            and level[machine] == warm["level"][machine]
+            and date[machine] == warm["level_date"][machine]
+            and numerator[machine] == warm["level_numerator"][machine]
+            and denominator[machine] == warm["level_denominator"][machine]
+        )
+        if not is_same:
+            _restate_machine(world, row, np.int64(machine))
+    derive_measures(world, row, base, base_date, np.int64(warm["open_ns"]), True)
+
+
+@njit
+def _has_signals(warm: np.void) -> bool:
+    for machine in range(MACHINES):
+        if warm["ordinal"][machine] > 0:
+            return True
+    return False
+
+
+@njit
+def _restate_machine(world: World, row: Row, machine: int) -> None:
+    warm = row.warm
+    full = is_full(warm, machine) and world.rules["machine"][machine] != 0
+    extreme = np.int64(0) if machine >= FIRST_CLOSE else extreme_of(warm, machine & 1)
+    if not is_live(warm, machine):
+        arm(world, row, machine, full, extreme)
+        return
+    if warm["of_window"][machine] == 0:
+        return
+    if full:
+        take_level(warm, machine)
+        set_lines(world, row, machine)
+        _drop_short(row, machine)
+        if next_trigger(row, machine):
+            amend(world, row, machine, np.int64(REASON_LEVEL_RESTATED))
+            return
+    retract(world, row, machine, np.int64(REASON_LEVEL_RESTATED))
+    if not full:
+        warm["state"][machine] = BREAKOUT_OFF
+
+
+# Trades that do not reach the new level can no longer be the trigger.
+@njit
+def _drop_short(row: Row, machine: int) -> None:
+    index = np.int64(0)
+    while index < row.cold["firsts"][machine]:
+        price = np.int64(row.cold["first"][machine, index]["price"])
+        if reaches(price, np.int64(row.warm["reach"][machine]), machine & 1):
+            index += 1
+        else:
+            drop_first(row, machine, index)
