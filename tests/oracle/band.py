@@ -87,6 +87,6 @@ class Band:
         price, time = price_text(held.tick.price), format_time(held.tick.time_ns)
         tick = held.tick
         said = {"time": time, "price": price, "trade_id": tick.trade_id, "conditions": list(tick.conditions)}
-        told = {"event_time": time, "price": price, "print": said, "held": False, "status": self.book.status()}
+        told = {"event_time": time, "price": price, "print": said}
         self.book.send_at_once({**head, **told})
         return True

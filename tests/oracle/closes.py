@@ -36,9 +36,7 @@ class CloseBreakout:
         tick = _no_trade(self.book.instrument, close_ns, price)
         trigger = Trade(tick, 0, "continuous", last=True)
         self.context = context
-        self.signal = Signal(
-            1, trigger, level, level, gap=False, close=close
-        )
+        self.signal = Signal(1, trigger, level, level, gap=False, close=close)
         self._send("triggered", close_ns, price)
 
     def correct_close(self, close: Close, close_ns: int) -> None:

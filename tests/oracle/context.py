@@ -88,7 +88,7 @@ class Book:
             "instrument": {"id": self.instrument, "mic": mic, "symbol": self.symbol or symbol},
             "session_date": day.isoformat(),
             "held": False,
-            "status": {"halt": "none", "provisional": False},
+            "status": self.status(),
         }
 
 

@@ -51,8 +51,6 @@ class Quarantine:
                 "event_time": format_time(self.tick.time_ns),
                 "price": price_text(self.tick.price),
                 "trade": {"time": format_time(self.tick.time_ns), "price": price_text(self.tick.price)},
-                "held": False,
-                "status": self.book.status(),
                 "suspected_split": {
                     "last_close": price_text(self.last_close.price),
                     "last_close_date": self.last_close.date.isoformat(),

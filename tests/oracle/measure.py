@@ -132,7 +132,5 @@ class Measure:
                     "enter": float(enter - less),
                     "exit": None if leave is None else float(leave - less),
                 },
-                "held": False,
-                "status": self.book.status(),
             }
         )

@@ -72,10 +72,8 @@ def document(
         "close_source": signal.close[1] if signal.close else None,
         "metrics": _metrics(book, signal, context, price),
         "reason": reason,
-        "held": False,
         "verdict": signal.verdict,
         "degraded": signal.degraded,
-        "status": book.status(),
     }
 
 
