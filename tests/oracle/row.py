@@ -314,7 +314,7 @@ class Row:
             return
         self.context = context
         for measure in self.measures:
-            measure.derive(self.context.bases[measure.family], self._session().open_ns)
+            measure.restate(self.context.bases[measure.family], self._session().open_ns)
         for breakout in self.breakouts:
             breakout.restate(self.context)
 
