@@ -18,13 +18,15 @@ UNCOMPILED_TESTS = \
 	tests/unit/test_ticks.py tests/unit/test_units.py tests/unit/test_window.py \
 	tests/property/test_band.py tests/property/test_tick_decoding.py
 
-.PHONY: help demo warm test lint format benchmark bench bench-quick bench-shapes bench-latency clean
+.PHONY: help demo warm test lint format chaos chaos-short benchmark bench bench-quick bench-shapes bench-latency bench-report clean
 
 help:
 	@echo "make demo            show two days of Alibaba on an embedded broker; needs nothing but Python 3.11 or newer"
 	@echo "make demo ARGS=...   pass flags on, for example ARGS=--stay to keep it running, ARGS=--plain for plain lines"
 	@echo "make test            lint, check types and layers, and run every test"
 	@echo "make lint            lint, check types and layers, without the tests"
+	@echo "make chaos           break workers, brokers and the network for half an hour, and count what is lost or doubled;"
+	@echo "                     needs Java 17 and Maven; ARGS='--seed 7' repeats a run, make chaos-short takes two minutes"
 	@echo "make format          format the sources and sort their imports"
 	@echo "make warm            fill the cache of compiled code"
 	@echo "make benchmark       measure decoding and the fold in this process; ARGS=--kafka: one worker on Apache Kafka"
@@ -32,6 +34,7 @@ help:
 	@echo "make bench-quick     the worker and Kafka Streams exactly once on the 52-week job, under four minutes"
 	@echo "make bench-shapes    how cost grows with instruments, history, batch sizes, codecs and shapes of load"
 	@echo "make bench-latency   from the append of a tick to the receipt of its signal, at three loads"
+	@echo "make bench-report    write what the four above measured into the documentation and the README"
 	@echo "make clean           remove the environments and caches of this clone"
 
 demo: warm
@@ -56,6 +59,12 @@ format: $(LINT_VENV)/.stamp
 	$(LINT_VENV)/bin/ruff check --select I --fix .
 	$(LINT_VENV)/bin/ruff format .
 
+chaos: $(VENV)/.stamp-test
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+chaos-short: $(VENV)/.stamp-test
+	$(BIN)/python -m tests.chaos --short $(ARGS)
+
 benchmark: $(VENV)/.stamp-test
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
 
@@ -70,6 +79,9 @@ bench-shapes: warm $(VENV)/.stamp-test
 
 bench-latency: warm $(VENV)/.stamp-test
 	$(BIN)/python -m benchmarks.latency $(ARGS)
+
+bench-report: $(VENV)/.stamp-test
+	$(BIN)/python -m benchmarks.report $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(LINT_VENV) build dist fiftytwo.egg-info .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -16,17 +16,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks import results
 from benchmarks.answers import Breakouts, Oracle, RunningMaximum, judge
 from benchmarks.contest import ContestantFailed, Timing, running
-from benchmarks.contestants import BREAKOUTS, CONTESTANTS, RUNNING_MAXIMUM, Contestant, Entry
+from benchmarks.contestants import BINARY, BREAKOUTS, CONTESTANTS, FULL, RUNNING_MAXIMUM, Contestant, Entry
 from benchmarks.loader import publish
 from benchmarks.outputs import make_topic, read_answers, remove_topics
-from benchmarks.progress import say
+from benchmarks.progress import end_in_order, say
 from benchmarks.results import Result
-from benchmarks.running import TICKS_TOPIC, apply_topics, worker_environment, worker_run
+from benchmarks.running import TICKS_TOPIC, apply_topics, warm_up, worker_environment, worker_run
+from benchmarks.stages import measure_stages
+from benchmarks.throughput import print_stages
 from benchmarks.toolchain import Unavailable
 from benchmarks.workload import MIC, SESSION_DATE, Workload
 from streams.calendars import load_markets
@@ -37,6 +39,7 @@ from tests.integration.apache import ApacheBroker, ApacheUnavailable
 RATE_MIN: Final = 5_000  # records a second: who is slower is stopped
 PREFIX: Final = "bench."
 QUICK: Final = (("Fiftytwo", BREAKOUTS), ("Kafka Streams, RocksDB, exactly once", BREAKOUTS))
+PROFILE_TICKS: Final = 1_000_000
 SIGNALS: Final = "signals.breakouts.v1"
 
 
@@ -78,17 +81,15 @@ class Field:
             with self._started(contestant, f"{number}-{time.time_ns()}") as (timing, topics):
                 expected = self.oracle.expected
                 answers = read_answers(self.bootstrap, topics, self.oracle.read, at_least=len(expected))
-            return results.measured(contestant, timing, judge(expected, answers))
-        except Unavailable as missing:
-            return results.not_run(contestant, str(missing))
-        except ContestantFailed as failed:
-            return results.not_run(contestant, str(failed))
+            return results.measured(contestant, number, timing, judge(expected, answers))
+        except (Unavailable, ContestantFailed) as failed:
+            return results.not_run(contestant, number, str(failed))
 
     @contextmanager
     def _started(self, contestant: Contestant, mark: str) -> Iterator[tuple[Timing, list[str]]]:
         cores = {(os.cpu_count() or 1) - 1} if contestant.one_core else None
         if contestant.command is None:
-            with self._worker(mark, cores or set()) as timing:
+            with self._worker(contestant, mark, cores or set()) as timing:
                 yield timing, [PREFIX + SIGNALS]
             return
         output = f"out.{mark}"
@@ -115,10 +116,11 @@ class Field:
 
     # Every run of the worker is a new application on empty output topics.
     @contextmanager
-    def _worker(self, mark: str, cores: set[int]) -> Iterator[Timing]:
+    def _worker(self, contestant: Contestant, mark: str, cores: set[int]) -> Iterator[Timing]:
         remove_topics(self.bootstrap, lambda name: name.startswith(PREFIX) and name != self.topic)
         apply_topics(self.environment)
-        environment = self.environment | {"FIFTYTWO_KAFKA_APPLICATION_ID": f"bench-{mark}"}
+        settings = dict(contestant.settings) | {"KAFKA_PREFIX": PREFIX, "KAFKA_APPLICATION_ID": f"bench-{mark}"}
+        environment = worker_environment(self.bootstrap, self.partitions, **settings)
         started = time.monotonic()
         try:
             with worker_run(environment, self.history, self.records, say, cores=cores) as run:
@@ -133,6 +135,7 @@ class Field:
 def main() -> int:
     """Run the comparison that the command line asks for."""
     options = _options()
+    end_in_order()
     chosen = [contestant for contestant in CONTESTANTS if _is_chosen(contestant, options)]
     if not chosen:
         print("expected a contestant with such a name, found none; the names are:", file=sys.stderr)
@@ -141,46 +144,70 @@ def main() -> int:
     markets = load_markets([MIC])
     machine = f"{platform.machine()}, {os.cpu_count()} cores shared by broker and contestant"
     print(f"{platform.platform()}, Python {platform.python_version()}, {machine}", flush=True)
+    found = results.load(options.json, options.ticks, options.instruments) if options.resume else []
+
+    def report_on(runs: Sequence[Result]) -> dict[str, Any]:
+        return results.summary(runs, chosen, options.ticks, options.instruments, machine)
+
+    warm_up()
     try:
         with ApacheBroker(heap="1g") as broker:
-            found = _compete(broker.bootstrap, chosen, options, markets)
+            for result in _compete(broker.bootstrap, chosen, options, markets, found):
+                print(results.line(result), flush=True)
+                # After every run, so that a run that is ended early can be resumed.
+                found.append(result)
+                results.write(report_on(found), options.json, options.chart)
     except ApacheUnavailable as missing:
         print(missing, file=sys.stderr)
         return 1
-    report = results.summary(found, chosen, options.ticks, options.instruments, machine)
+    report = report_on(found)
     print(results.table(report))
-    results.write(report, options.json, options.chart)
+    print(f"\nwritten: {options.json}, {options.chart}")
     if options.quick:
         print(results.closing_line(report))
-    return 0 if all(row["correct"] for row in report["rows"] if not row["not_run"]) else 1
+    else:
+        workload = Workload(instruments=options.instruments, ticks=min(options.ticks, PROFILE_TICKS))
+        print_stages(measure_stages(workload, markets, say), None)
+    # A quick run is a comparison of two: it fails when one of them could not run.
+    return 0 if all(row["correct"] for row in report["rows"] if options.quick or not row["not_run"]) else 1
 
 
 def _compete(
-    bootstrap: str, chosen: Sequence[Contestant], options: argparse.Namespace, markets: Markets
-) -> list[Result]:
-    found: list[Result] = []
+    bootstrap: str,
+    chosen: Sequence[Contestant],
+    options: argparse.Namespace,
+    markets: Markets,
+    found: Sequence[Result],
+) -> Iterator[Result]:
+    done = {(result.name, result.job, result.number) for result in found}
     for job in (BREAKOUTS, RUNNING_MAXIMUM):
-        entries = [contestant for contestant in chosen if contestant.job == job]
-        for ticks in sorted({min(entry.ticks_max or options.ticks, options.ticks) for entry in entries}, reverse=True):
-            group = [entry for entry in entries if min(entry.ticks_max or options.ticks, options.ticks) == ticks]
-            workload = Workload(instruments=options.instruments, ticks=ticks, seed=options.seed)
+        fields: dict[tuple[str, int], list[Contestant]] = {}
+        for contestant in chosen:
+            if contestant.job == job:
+                ticks = min(contestant.ticks_max or options.ticks, options.ticks)
+                fields.setdefault((contestant.shape, ticks), []).append(contestant)
+        for (shape, ticks), group in fields.items():
+            is_full, is_binary = shape == FULL, shape == BINARY
+            workload = Workload(
+                instruments=options.instruments, ticks=ticks, full=is_full, binary=is_binary, seed=options.seed
+            )
+            order = [entry for entry in _turned(group, options.rounds) if (entry[0].name, job, entry[1]) not in done]
+            if not order:
+                continue
             field = Field(bootstrap, job, workload, markets, options.partitions)
             try:
-                found.extend(_rounds(field, group, options.rounds))
+                for contestant, number in order:
+                    say(f"round {number + 1} of {options.rounds}: {contestant.name}, {job}")
+                    yield field.run(contestant, number)
             finally:
                 field.close()
-    return found
 
 
 # Turned by one each round, so that nobody always runs first, on a broker that is still compiling.
-def _rounds(field: Field, entries: Sequence[Contestant], rounds: int) -> Iterator[Result]:
+def _turned(entries: Sequence[Contestant], rounds: int) -> Iterator[tuple[Contestant, int]]:
     for number in range(rounds):
-        turned = [*entries[number % len(entries) :], *entries[: number % len(entries)]]
-        for contestant in turned:
-            say(f"round {number + 1} of {rounds}: {contestant.name}, {field.job}")
-            result = field.run(contestant, number)
-            print(results.line(result), flush=True)
-            yield result
+        turn = number % len(entries)
+        yield from ((contestant, number) for contestant in [*entries[turn:], *entries[:turn]])
 
 
 def _is_chosen(contestant: Contestant, options: argparse.Namespace) -> bool:
@@ -206,6 +233,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--jobs", nargs="*", default=[BREAKOUTS, RUNNING_MAXIMUM], help="52-week, running-maximum")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="contestants whose name contains this")
+    parser.add_argument("--resume", action="store_true", help="keep the runs that --json holds, and do the rest")
     parser.add_argument("--json", type=Path, default=Path(".cache/bench/bench.json"))
     parser.add_argument("--chart", type=Path, default=Path(".cache/bench/bench.svg"))
     options = parser.parse_args()

@@ -15,6 +15,9 @@ from benchmarks import toolchain
 
 RUNNING_MAXIMUM: Final = "running-maximum"
 BREAKOUTS: Final = "52-week"
+PLAIN: Final = "plain"
+FULL: Final = "full"
+BINARY: Final = "binary"
 JVM: Final = ("-Xmx3g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error")
 FAUST_TICKS: Final = 200_000  # four million would take it nine minutes
 EXACTLY_ONCE: Final = "exactly_once_v2"
@@ -71,7 +74,9 @@ class Contestant:
         note: How it is written and tuned.
         command: How it is started; None for the product's worker.
         ticks_max: Reads the first so many ticks only.
-        cores: Whether it is held to one core; the others may use all.
+        one_core: Whether it is held to one core; the others may use all.
+        shape: What its ticks are like: plain JSON for all but some rows of our own.
+        settings: Of the product's worker, by their names in the environment.
     """
 
     name: str
@@ -81,6 +86,8 @@ class Contestant:
     command: Command | None
     ticks_max: int | None = None
     one_core: bool = False
+    shape: str = PLAIN
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 def kafka_streams(main: str, store: str, guarantee: str, threads: int = 1) -> Command:
@@ -228,10 +235,37 @@ CONTESTANTS: Final = (
     Contestant(
         "Fiftytwo",
         BREAKOUTS,
-        "",  # what the worker is configured for: see `worker.py`
+        "exactly once, 100 ms",
         "the worker itself, all families on, one partition runtime a partition",
         None,
         one_core=True,
+    ),
+    Contestant(
+        "Fiftytwo, at least once",
+        BREAKOUTS,
+        "at least once, 100 ms",
+        "the same with delivery at_least_once",
+        None,
+        one_core=True,
+        settings=(("KAFKA_DELIVERY", "at_least_once"),),
+    ),
+    Contestant(
+        "Fiftytwo, conditions and trade ids",
+        BREAKOUTS,
+        "exactly once, 100 ms",
+        "the same on longer ticks: 162 bytes each",
+        None,
+        one_core=True,
+        shape=FULL,
+    ),
+    Contestant(
+        "Fiftytwo, binary ticks",
+        BREAKOUTS,
+        "exactly once, 100 ms",
+        "the same on fixed-width ticks: 32 bytes each",
+        None,
+        one_core=True,
+        shape=BINARY,
     ),
     Contestant(
         "Kafka Streams, RocksDB, exactly once",

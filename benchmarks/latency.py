@@ -28,16 +28,17 @@ from benchmarks.contestants import EXACTLY_ONCE, Entry, kafka_streams
 from benchmarks.generator import Generator, probes
 from benchmarks.loader import BATCH_BYTES, Loader
 from benchmarks.outputs import make_topic, remove_topics
-from benchmarks.progress import say
+from benchmarks.progress import end_in_order, say
 from benchmarks.pulses import bar_of, names
 from benchmarks.receiver import Receiver, receiving
-from benchmarks.running import TICKS_TOPIC, apply_topics, deliveries, worker_environment, worker_run
+from benchmarks.running import TICKS_TOPIC, apply_topics, warm_up, worker_environment, worker_run
 from benchmarks.workload import MIC, SESSION_DATE
 from streams.calendars import load_markets
 from streams.core.sessions import Markets
 from streams.core.units import format_date, format_time, parse_date
 from tests.integration.apache import ApacheBroker, ApacheUnavailable
 
+DELIVERIES: Final = ["exactly_once", "at_least_once"]
 LOADS: Final = (0.01, 0.5, 0.9)
 QUIET_INSTRUMENTS: Final = 1_000
 SESSIONS: Final = 262
@@ -46,6 +47,10 @@ TAIL_SECONDS: Final = 10.0
 SETTLE_SECONDS: Final = 2.0
 FLOOR: Final = 0.97  # below this share of the rate asked for, the generator or the broker was the limit
 PREFIX: Final = "latency."
+TABLE_HEAD: Final = (
+    "| who | signals in | load | ticks/s | p50 ms | p99 ms | p99.9 ms | signals | generator, cores |",
+    "|---|---|--:|--:|--:|--:|--:|--:|--:|",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +135,14 @@ async def feeding(bootstrap: str, topic: str, market: Market, burst: int) -> Asy
 
 async def measure_ours(bootstrap: str, market: Market, options: argparse.Namespace, delivery: str) -> list[Row]:
     """Measure the worker: its full rate over the burst first, then every load."""
-    prefix = f"{PREFIX}{delivery or 'worker'}."
-    settings = {"KAFKA_DELIVERY": delivery} if delivery else {}
-    environment = worker_environment(bootstrap, market.partitions, KAFKA_PREFIX=prefix, **settings)
+    prefix = f"{PREFIX}{delivery}."
+    environment = worker_environment(bootstrap, market.partitions, KAFKA_PREFIX=prefix, KAFKA_DELIVERY=delivery)
     apply_topics(environment)
     rows: list[Row] = []
     async with feeding(bootstrap, prefix + TICKS_TOPIC, market, options.burst) as (generator, history, burst):
         with worker_run(environment, history, burst, say, cores={(os.cpu_count() or 1) - 1}) as run:
             rate = run.steady_records / run.steady_wall_seconds
-            label = f"Fiftytwo, {(delivery or 'at_least_once').replace('_', ' ')}"
+            label = f"Fiftytwo, {delivery.replace('_', ' ')}"
             print(f"{label}: full rate {rate:,.0f}/s over {run.steady_records:,} records", flush=True)
             with receiving(bootstrap, prefix + SIGNALS, market.partitions) as receiver:
                 number = 0
@@ -227,9 +231,11 @@ def line(row: Row) -> str:
 def main() -> int:
     """Measure what the command line asks for."""
     options = _options()
+    end_in_order()
     market = Market(load_markets([MIC]), options.partitions, options.probes)
     print(f"{platform.platform()}, {os.cpu_count()} cores for broker, worker, generator and consumer", flush=True)
     rows: list[Row] = []
+    warm_up()
     try:
         with ApacheBroker(heap="1g") as broker:
             for delivery in options.delivery:
@@ -239,10 +245,7 @@ def main() -> int:
     except ApacheUnavailable as missing:
         print(missing, file=sys.stderr)
         return 1
-    print("\n| who | signals in | load | ticks/s | p50 ms | p99 ms | p99.9 ms | signals | generator, cores |")
-    print("|---|---|--:|--:|--:|--:|--:|--:|--:|")
-    for row in rows:
-        print(line(row))
+    print("\n".join(["", *TABLE_HEAD, *map(line, rows)]))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     report: list[dict[str, Any]] = [asdict(row) for row in rows]
     options.json.write_text(json.dumps(report, indent=2) + "\n")
@@ -255,7 +258,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--burst", type=int, default=3_000_000, help="trades that the full rate is measured over")
     parser.add_argument("--loads", type=float, nargs="*", default=list(LOADS))
     parser.add_argument("--partitions", type=int, default=4)
-    parser.add_argument("--delivery", nargs="*", default=deliveries(), help="exactly_once, at_least_once")
+    parser.add_argument(
+        "--delivery", nargs="*", default=["exactly_once", "at_least_once"], help="exactly_once, at_least_once"
+    )
     parser.add_argument("--without-peer", action="store_true", help="leave Kafka Streams out")
     parser.add_argument("--json", type=Path, default=Path(".cache/bench/latency.json"))
     return parser.parse_args()

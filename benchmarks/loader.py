@@ -109,13 +109,13 @@ async def publish(
         pending = [] if trades_only else clocks(workload, markets)
         fed = 0
         for chunk in ticks(workload, markets):
-            for key, value in zip(chunk.keys, chunk.values, strict=True):
+            for key, value, said in zip(chunk.keys, chunk.values, chunk.said or chunk.values, strict=True):
                 while pending and pending[0][0] <= fed:
                     await loader.append(None, pending.pop(0)[1])
                 await loader.append(key, value)
                 fed += 1
                 if observe is not None:
-                    observe(value)
+                    observe(said)
             progress(f"published {fed:,} of {workload.ticks:,} ticks")
         for _, value in pending:
             await loader.append(None, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from typing import Final
@@ -9,6 +10,11 @@ from typing import Final
 EVERY_SECONDS: Final = 5.0  # without a terminal
 
 _last = 0.0
+
+
+def end_in_order() -> None:
+    """Let SIGTERM end this program as Ctrl-C does, so that brokers and contestants end with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def say(text: str) -> None:

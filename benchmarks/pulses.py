@@ -21,6 +21,7 @@ CHECKSUM: Final = struct.Struct(">I")
 CHECKSUM_START: Final = 17
 CHECKED_START: Final = 21
 BATCH_BYTES: Final = 8 << 20
+STAMP_MS: Final = 1_790_000_000_000  # any time after the sessions: the broker puts its own stamp there
 PLACEHOLDER: Final = f"{MIC}:B0000"
 BASE: Final = 20_000  # cents: every price has three digits before the point
 SPREAD: Final = 200  # a year of bars reaches from 198.00 to 202.00
@@ -79,7 +80,7 @@ class Pulse:
             value = value_of(name, open_ns + 3600 * NS + random_.randrange(1, NS), cents)
             if index == records // 2:
                 name, value = PLACEHOLDER, quiet
-            fits = builder.append(index, 0, name.encode(), value, [])
+            fits = builder.append(index, STAMP_MS, name.encode(), value, [])
             assert fits is not None, "expected a batch that holds its records"
         self.records = records
         self._batch = bytearray(builder.build())
@@ -110,6 +111,6 @@ def batch_of(records: list[tuple[bytes, bytes]]) -> bytes:
     """Return one batch of some records."""
     builder: Any = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, BATCH_BYTES)
     for index, (key, value) in enumerate(records):
-        fits = builder.append(index, 0, key, value, [])
+        fits = builder.append(index, STAMP_MS, key, value, [])
         assert fits is not None, "expected a batch that holds its records"
     return bytes(builder.build())

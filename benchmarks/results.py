@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,6 @@ from benchmarks.answers import Verdict
 from benchmarks.chart import Group, bars_svg
 from benchmarks.contest import Timing
 from benchmarks.contestants import BREAKOUTS, CONTESTANTS, RUNNING_MAXIMUM, Contestant
-from benchmarks.running import delivery
 
 OURS: Final = "Fiftytwo"
 TITLES: Final = {
@@ -26,7 +25,9 @@ TITLES: Final = {
 class Result:
     """One contestant in one round."""
 
-    contestant: Contestant
+    name: str
+    job: str
+    number: int
     timing: Timing | None
     verdict: Verdict | None
     reason: str = ""
@@ -42,22 +43,36 @@ class Result:
         return self.timing.records / max(self.timing.cpu_seconds, 1e-9) if self.timing else 0.0
 
 
-def measured(contestant: Contestant, timing: Timing, verdict: Verdict) -> Result:
+def measured(contestant: Contestant, number: int, timing: Timing, verdict: Verdict) -> Result:
     """Return the result of a run that came to its end."""
-    return Result(contestant, timing, verdict)
+    return Result(contestant.name, contestant.job, number, timing, verdict)
 
 
-def not_run(contestant: Contestant, reason: str) -> Result:
+def not_run(contestant: Contestant, number: int, reason: str) -> Result:
     """Return the result of a contestant that could not run, or failed."""
-    return Result(contestant, None, None, reason)
+    return Result(contestant.name, contestant.job, number, None, None, reason)
+
+
+def load(file: Path, ticks: int, instruments: int) -> list[Result]:
+    """Return the runs of a report that came to their end; none where it is about other ticks, or not there."""
+    if not file.exists():
+        return []
+    report = json.loads(file.read_text())
+    if (report["ticks"], report["instruments"]) != (ticks, instruments):
+        return []
+    return [
+        Result(run["name"], run["job"], run["number"], Timing(**run["timing"]), Verdict(**run["verdict"]))
+        for run in report["runs"]
+        if run["timing"] is not None
+    ]
 
 
 def line(result: Result) -> str:
     """Return one line about one run."""
     if result.timing is None:
-        return f"  {result.contestant.name}: not run: {result.reason}"
+        return f"  {result.name}, {result.job}: not run: {result.reason}"
     return (
-        f"  {result.contestant.name}, {result.contestant.job}: "
+        f"  {result.name}, {result.job}: "
         f"{result.rate:,.0f}/s, {result.cpu_rate:,.0f} a CPU second, "
         f"{result.timing.memory_bytes_max / 1e6:,.0f} MB, ready after {result.timing.startup_seconds:.1f} s, "
         f"correct: {result.verdict}"
@@ -70,14 +85,14 @@ def summary(
     """Return everything about the comparison, as JSON takes it. Rates are medians over the rounds."""
     rows = []
     for contestant in chosen:
-        runs = [result for result in found if result.contestant is contestant]
+        runs = [result for result in found if (result.name, result.job) == (contestant.name, contestant.job)]
         done = [run for run in runs if run.timing is not None and run.verdict is not None]
         wrong = [str(run.verdict) for run in done if run.verdict is not None and not run.verdict.is_correct]
         rows.append(
             {
                 "name": contestant.name,
                 "job": contestant.job,
-                "durability": contestant.durability or delivery(),
+                "durability": contestant.durability,
                 "note": contestant.note,
                 "ticks": min(contestant.ticks_max or ticks, ticks),
                 "one_core": contestant.one_core,
@@ -93,7 +108,8 @@ def summary(
             }
         )
     rows.sort(key=lambda row: (row["job"] != BREAKOUTS, -float(str(row["rate"]))))
-    return {"machine": machine, "ticks": ticks, "instruments": instruments, "rows": rows}
+    kept = [asdict(result) for result in found]
+    return {"machine": machine, "ticks": ticks, "instruments": instruments, "rows": rows, "runs": kept}
 
 
 def table(report: dict[str, Any]) -> str:
@@ -126,7 +142,6 @@ def write(report: dict[str, Any], to_json: Path, to_chart: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
     to_json.write_text(json.dumps(report, indent=2) + "\n")
     to_chart.write_text(_picture(report))
-    print(f"\nwritten: {to_json}, {to_chart}")
 
 
 # Who gave a wrong answer or did not run has no bar.

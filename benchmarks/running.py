@@ -21,7 +21,6 @@ import psutil
 
 from benchmarks.loader import publish
 from benchmarks.workload import Workload
-from streams.config import Kafka
 from streams.core.sessions import Markets
 from streams.kafka.embedded import find_free_port
 
@@ -218,12 +217,6 @@ def _signals(sample: Sample) -> float:
     return sample.metrics.get("fiftytwo_signals_total", 0.0)
 
 
-def deliveries() -> list[str]:
-    """Return what the worker can be told to promise, the default first."""
-    return ["exactly_once", "at_least_once"] if hasattr(Kafka(), "delivery") else [""]
-
-
-def delivery() -> str:
-    """Return what the worker promises as it runs here."""
-    promised = deliveries()[0].replace("_", " ")
-    return promised or "at least once: ids are deterministic"
+def warm_up() -> None:
+    """Compile what the worker needs, once: on a busy machine that takes longer than a measurement waits."""
+    subprocess.run([*COMMAND, "warm"], check=True, stdout=subprocess.DEVNULL)

@@ -21,8 +21,8 @@ from typing import Final
 from benchmarks.chart import Group, bars_svg
 from benchmarks.loader import publish
 from benchmarks.outputs import remove_topics
-from benchmarks.progress import say
-from benchmarks.running import TICKS_TOPIC, Run, apply_topics, worker_environment, worker_run
+from benchmarks.progress import end_in_order, say
+from benchmarks.running import TICKS_TOPIC, Run, apply_topics, warm_up, worker_environment, worker_run
 from benchmarks.workload import MIC, Workload
 from streams.calendars import load_markets
 from streams.core.sessions import Markets
@@ -73,7 +73,10 @@ def shapes(base: Workload, *, small_ticks: int) -> list[Shape]:
               settings={"RULES_LOOKBACK": lookback})
         for sessions, lookback in windows
     ]  # fmt: skip
-    points.append(Shape("record", "JSON with conditions and ids", replace(base, full=True)))
+    points += [
+        Shape("record", "JSON with conditions and ids", replace(base, full=True)),
+        Shape("record", "binary", replace(base, binary=True)),
+    ]
     points += [Shape("codec", codec, base, compression=codec) for codec in ("lz4", "zstd")]
     few = replace(base, ticks=small_ticks)
     points += [
@@ -126,6 +129,7 @@ def line(point: Point, greatest: float) -> str:
 def main() -> int:
     """Measure the directions that the command line asks for."""
     options = _options()
+    end_in_order()
     markets = load_markets([MIC])
     base = Workload(instruments=options.instruments, ticks=options.ticks, history_sessions=options.sessions)
     chosen = shapes(base, small_ticks=min(options.ticks, options.small_ticks))
@@ -133,6 +137,7 @@ def main() -> int:
         chosen = [chosen[0], *(shape for shape in chosen[1:] if shape.direction in options.only)]
     print(f"{platform.platform()}, {os.cpu_count()} cores shared by broker and worker", flush=True)
     points: list[Point] = []
+    warm_up()
     try:
         with ApacheBroker(heap="1g") as broker:
             for shape in chosen:
@@ -163,8 +168,8 @@ def _point(shape: Shape, run: Run) -> Point:
     )
 
 
-# The base stands first in every direction.
-def _directions(points: Sequence[Point]) -> dict[str, list[Point]]:
+def by_direction(points: Sequence[Point]) -> dict[str, list[Point]]:
+    """Return the points of every direction, the base first in each."""
     base = points[0]
     found: dict[str, list[Point]] = {}
     for point in points:
@@ -176,7 +181,7 @@ def _directions(points: Sequence[Point]) -> dict[str, list[Point]]:
 def _curves(points: Sequence[Point]) -> str:
     lines = ["", "CPU time a tick: the last nine tenths of the session, and the whole of it with every first trade"]
     base = points[0]
-    for direction, some in _directions(points).items():
+    for direction, some in by_direction(points).items():
         lines += ["", f"{direction} (the first line is the base: {base.label} instruments, plain JSON, large batches)"]
         greatest = max(point.steady_ns for point in some)
         lines += [line(point, greatest) for point in some]
@@ -191,7 +196,7 @@ def _write(points: Sequence[Point], options: argparse.Namespace) -> None:
             [(point.label if point is not points[0] else f"base: {point.label} instruments", point.steady_ns, False)
              for point in some],
         )
-        for direction, some in _directions(points).items()
+        for direction, some in by_direction(points).items()
     ]  # fmt: skip
     for file in (options.json, options.chart):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -105,7 +105,7 @@ def _feed(engine: Engine, decoder: TickDecoder, data: bytes, stages: Stages) -> 
     framed = time.process_time()
     decoded = decoder.decode(frames)
     read = time.process_time()
-    folded = engine.fold(decoded.records, decoded.bars, decoded.buffer)
+    folded = engine.fold(decoded.records, decoded.bars, decoded.buffer, decoded.details)
     done = time.process_time()
     for signal in signals_of(folded, engine):
         encode(signal, source="/fiftytwo/benchmark")

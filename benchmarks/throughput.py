@@ -51,7 +51,7 @@ def main() -> int:
                 compression=options.compression,
             )
         _print_run(run)
-    _print_stages(measure_stages(workload, markets, _progress), run)
+    print_stages(measure_stages(workload, markets, _progress), run)
     return 0
 
 
@@ -91,7 +91,8 @@ def _print_run(run: Run) -> None:
     _line("history", f"{run.history_records:,} bars in {run.history_seconds:.1f} s")
 
 
-def _print_stages(stages: Stages, run: Run | None) -> None:
+def print_stages(stages: Stages, run: Run | None) -> None:
+    """Print what each stage costs, and with a run of a worker what its shell costs beside them."""
     print()
     print("The stages by themselves, in CPU time of one process without a broker")
     for stage, seconds in stages.seconds.items():

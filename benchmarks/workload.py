@@ -21,6 +21,9 @@ SESSION_DATE: Final = "2025-09-29"
 DAILY_DEVIATION: Final = 0.02
 CHUNK: Final = 100_000  # records generated at once, a bound for memory
 NS_SECOND: Final = 1_000_000_000
+BINARY: Final = np.dtype(
+    [("head", "u1", (4,)), ("conditions", "u1", (4,)), ("time_ns", "<i8"), ("price", "<i8"), ("size", "<i8")]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,7 @@ class Workload:
         history_sessions: Number of daily bars of each instrument before the session.
         clock_seconds: Distance of two clock records, in event time.
         full: Trades name their conditions, tape, venue and trade id too.
+        binary: Trades are fixed-width, 32 bytes each, as `schemas/` describes them.
         crowded: Nine trades of ten are in one instrument of twenty, as at a market's open.
         breakout_every: Each so many trades one is a first breakout of an instrument; 0 leaves it to chance.
         seed: Of all random draws.
@@ -43,6 +47,7 @@ class Workload:
     history_sessions: int = 262
     clock_seconds: int = 60
     full: bool = False
+    binary: bool = False
     crowded: bool = False
     breakout_every: int = 0
     seed: int = 42
@@ -63,6 +68,8 @@ class Chunk:
 
     keys: list[bytes]
     values: list[bytes]
+    said: list[bytes] | None = None
+    """The same records in JSON, where `values` are not."""
 
 
 def bars(workload: Workload, markets: Markets) -> Iterator[Chunk]:
@@ -116,7 +123,10 @@ def ticks(workload: Workload, markets: Markets) -> Iterator[Chunk]:
                 f'{{"instrument":"{names[row]}","time":"{seconds[at]}.{fraction:09d}Z","price":"{price}","size":"{size}"}}'.encode()
                 for row, at, fraction, price, size in columns
             ]
-        yield Chunk([keys[row] for row in instrument[part].tolist()], values)
+        said = values
+        if workload.binary:
+            values = _binary(open_ns + times[part], cents[part], sizes[part])
+        yield Chunk([keys[row] for row in instrument[part].tolist()], values, said)
 
 
 def clocks(workload: Workload, markets: Markets) -> list[tuple[int, bytes]]:
@@ -190,6 +200,15 @@ def _traded(workload: Workload, random: np.random.Generator) -> np.ndarray:
         assert count <= workload.instruments, "expected an instrument for each breakout: it has one a session and side"
         instrument[:: workload.breakout_every] = np.arange(count)
     return instrument
+
+
+# Written from the layout's description, as a producer of another language would.
+def _binary(times_ns: np.ndarray, cents: np.ndarray, sizes: np.ndarray) -> list[bytes]:
+    rows = np.zeros(len(cents), BINARY)
+    rows["head"] = (0xF5, 1, 1, BINARY.itemsize)
+    rows["time_ns"], rows["price"], rows["size"] = times_ns, cents * 10**6, sizes * 10**8
+    whole = rows.tobytes()
+    return [whole[start : start + BINARY.itemsize] for start in range(0, len(whole), BINARY.itemsize)]
 
 
 def _prices(cents: np.ndarray) -> list[str]:

@@ -66,8 +66,8 @@ class Kafka:
     application_id: str = key(
         "fiftytwo",
         Key(
-            "Name of the consumer group and part of every signal's `ce_source`. "
-            "Workers that share it share the partitions.",
+            "Name of the consumer group, after the prefix, and part of every signal's `ce_source`. "
+            "Workers that share both share the partitions.",
             pattern=rf"{_TOPIC_CHARACTERS}{{1,100}}",
             grammar="1 to 100 letters, digits, '.', '_' or '-'",
         ),
@@ -163,6 +163,11 @@ class Kafka:
             choices=("exactly_once", "at_least_once"),
         ),
     )
+
+    @property
+    def group(self) -> str:
+        """Return the consumer group's name: workers of another prefix read other topics, so theirs is another group."""
+        return f"{self.prefix}{self.application_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

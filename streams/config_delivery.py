@@ -36,7 +36,7 @@ class Commits:
         Key("Outputs of a partition that may wait for a commit before it reads no more.", minimum=1, maximum=1_000_000),
     )
     timeout_s: int = key(
-        20,
+        30,
         Key(
             "A transaction, or a request of one, that takes longer is in doubt, and its partition begins again. "
             "The broker ends an abandoned transaction after this time too.",

@@ -11,6 +11,7 @@ from typing import Final
 
 from streams.config_values import Key
 from streams.core.layout import FAMILY_NAMES
+from streams.core.rules import LOOKBACK_FAMILY, TRIGGER_ELIGIBILITIES
 
 RULE_KEYS: Final[Mapping[str, Key]] = {
     "lookback": Key(
@@ -65,10 +66,33 @@ RULE_KEYS: Final[Mapping[str, Key]] = {
         maximum=3_600,
     ),
     "max_entries": Key("Most entries of one momentum measure and side in one session.", minimum=1, maximum=100),
-    "families": Key("The families of signals that are sent.", choices=FAMILY_NAMES),
+    "families": Key(
+        "The families of signals that are sent. Those of a look-back of your own have the levels of their own window; "
+        "at most two look-backs besides the first.",
+        choices=FAMILY_NAMES,
+        pattern=LOOKBACK_FAMILY.pattern,
+        grammar="of a look-back of your own such as high_126s or low_90d",
+    ),
     "thresholds": Key(
         "Enter and exit per measure: returns as fractions (`0.05` is 5 %), for proximity the ratio to the level. "
         "The lower side mirrors the upper one; `gap` has no exit. Measures that are not named keep their defaults."
+    ),
+    "trigger_eligibility": Key(
+        "`high_low`: every trade that may set the day's high or low may trigger. `high_low_and_last`: late and derived "
+        "trades move the extremes and trigger nothing.",
+        choices=TRIGGER_ELIGIBILITIES,
+    ),
+    "split_guard": Key(
+        "Withhold what an instrument says whose first trade of a session looks like a split that no action announced."
+    ),
+    "bad_print_band": Key(
+        "A trade that would be a new extreme of the session and is further than this share from the median of its last "
+        "twenty trades is held until it is confirmed; 0 holds nothing.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    "bad_print_trades": Key(
+        "As many trades out there confirm each other; one of another venue always does.", minimum=2, maximum=5
     ),
     "band": Key(
         "Skip the machines for ticks that cannot move them. It changes speed and nothing else; off only to check that."

@@ -43,7 +43,7 @@ class Key:
         minimum: Least value, or least length of a list.
         maximum: Greatest value, or greatest length of a list.
         choices: The texts that are allowed, for a list: that its items may be.
-        pattern: What a text, or each item of a list, must match as a whole.
+        pattern: What a text, or each item of a list, must match as a whole if it is none of the choices.
         grammar: The pattern in words.
         path: The text is the path of a file that must be there.
         zone: The table's values are time zones.
@@ -147,7 +147,8 @@ def describe_kind(kind: object, bounds: Key) -> str:
     """Return a key's type and bounds in words, for errors and the documentation."""
     if bounds.choices:
         names = ", ".join(choice or '""' for choice in bounds.choices)
-        return f"names among {names}" if kind == LIST else f"one of {names}"
+        more = f", or {bounds.grammar}" if bounds.grammar else ""
+        return f"names among {names}{more}" if kind == LIST else f"one of {names}"
     if bounds.grammar:
         return bounds.grammar
     if kind in (int, float):
@@ -199,10 +200,10 @@ def _checked(kind: object, bounds: Key, value: object, where: str) -> object:
         if low or (bounds.maximum is not None and size > bounds.maximum):
             raise ConfigError(f"{complaint} {_shown(value)}")
     for item in value if isinstance(value, tuple) else (value,):
-        if bounds.choices and item not in bounds.choices:
+        if item in bounds.choices or (bounds.pattern and re.fullmatch(bounds.pattern, str(item))):
+            continue
+        if bounds.choices or bounds.pattern:
             raise ConfigError(f"{complaint} {_shown(item)}{nearest(str(item), bounds.choices)}")
-        if bounds.pattern and not re.fullmatch(bounds.pattern, str(item)):
-            raise ConfigError(f"{complaint} {_shown(item)}")
     if isinstance(value, tuple) and len(set(value)) != len(value):
         raise ConfigError(f"{where}: expected each name once, found {_shown(value)}")
     if bounds.path and value and not Path(str(value)).is_file():

@@ -60,17 +60,17 @@ class Script:
         prices = {"open": close, "high": high, "low": low, "close": close}
         self.records.append({"type": "bar", "instrument": self.instrument, "session_date": day, **prices})
 
-    def tick(self, time: str, price: str, *conditions: str, **fields: str) -> None:
+    def tick(self, time: str, price: str, *conditions: str, **fields: Any) -> None:
         """Add a trade at a local time of the day, or at a full time."""
         tick = {"instrument": self.instrument, "time": self.time(time), "price": price, "size": "100", **fields}
         self.records.append({**tick, "conditions": list(conditions)} if conditions else tick)
 
-    def cancel(self, time: str, price: str, *conditions: str, **fields: str) -> None:
-        """Take a trade back, named by what it was."""
+    def cancel(self, time: str, price: str, *conditions: str, **fields: Any) -> None:
+        """Take back the trade that `tick` added with the same arguments."""
         self.tick(time, price, *conditions, **fields)
         self.records[-1]["type"] = "cancel"
 
-    def correct(self, time: str, price: str, corrected: Mapping[str, Any], **fields: str) -> None:
+    def correct(self, time: str, price: str, corrected: Mapping[str, Any], **fields: Any) -> None:
         """Replace a trade by what it should have been."""
         self.tick(time, price, **fields)
         self.records[-1] |= {"type": "correct", "corrected": {"size": "100", **corrected}}

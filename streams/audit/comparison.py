@@ -64,7 +64,7 @@ class Counts:
         expected: Records that must be there.
         found: Records that are there.
         ahead: Of those found, how many lie past the committed position, written by a worker that runs.
-        before: Of those found, how many lie before the start of the comparison and were not judged.
+        before: How many lie before the start of the comparison and were not judged.
     """
 
     expected: int = 0
@@ -141,7 +141,8 @@ class OrderedComparison:
     @property
     def wants_found(self) -> bool:
         """Tell whether reading more of the found side can match something."""
-        return bool(self._expected) and len(self._early) < UNMATCHED_MAX
+        is_before = not self._from_beginning and self._first_match < 0
+        return bool(self._expected) and (is_before or len(self._early) < UNMATCHED_MAX)
 
     @property
     def has_early(self) -> bool:
@@ -331,10 +332,18 @@ class RevisionComparison:
 
 
 class FanoutComparison:
-    """Compares the copies of articles in one partition: each source's in its order, sources interleaved at will."""
+    """Compares the copies of articles in one partition: each source's in its order, sources interleaved at will.
 
-    def __init__(self, place: str) -> None:
+    Args:
+        place: Topic and partition, for people.
+        from_beginning: Whether the found side still has its first records. If not, what a source lacks before its
+            first match was removed by retention.
+    """
+
+    def __init__(self, place: str, *, from_beginning: bool = True) -> None:
         self.findings = Findings(place)
+        self.from_beginning = from_beginning
+        self._first_match: dict[int, int] = {}
         # Equal copies are legal (an article that was published twice), so a name is a content and its count.
         self._expected: dict[tuple[bytes, int], tuple[int, int, Mark, bool]] = {}
         self._counts_expected: dict[bytes, int] = {}
@@ -371,14 +380,16 @@ class FanoutComparison:
         if sequence < self._front.get(source, -1):
             self.findings.note("out of order", mark.text)
         self._front[source] = max(sequence, self._front.get(source, -1))
+        self._first_match.setdefault(source, sequence)
 
     def finish(self) -> Findings:
         """Judge what has no partner. One that is lost and one that nobody expected are one that was changed."""
-        lost = [
-            mark
-            for source, sequence, mark, required in self._expected.values()
-            if required or sequence < self._front.get(source, -1)
-        ]
+        lost: list[Mark] = []
+        for source, sequence, mark, required in self._expected.values():
+            if not self.from_beginning and sequence < self._first_match.get(source, sequence + 1):
+                self.findings.counts.before += 1
+            elif required or sequence < self._front.get(source, -1):
+                lost.append(mark)
         pairs = min(len(lost), len(self._unexpected))
         for expected, found in zip(lost[:pairs], self._unexpected[:pairs], strict=True):
             self.findings.note("different", f"{found.text}, expected {expected.text}")

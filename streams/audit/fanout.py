@@ -59,6 +59,8 @@ class FanoutVerifier:
         letters = self._topics.dlq(self._topics.articles)
         # Copies and letters end where they end now; the articles behind them, looked at later, do not end before.
         bounds = await self._source.bounds((topic, n) for topic in (self._topics.news, letters) for n in self._copies)
+        for n, copies in self._copies.items():
+            copies.from_beginning = bounds[self._topics.news, n][0] == 0
         async with AsyncExitStack() as stack:
             streams = {
                 place: await stack.enter_async_context(self._source.stream(place, *bounds[place])) for place in bounds

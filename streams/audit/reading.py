@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -30,9 +30,14 @@ class ReadingStalled(ConnectionError):
 
 
 class Source:
-    """Opens partitions of one cluster, and knows where they begin and end."""
+    """Opens partitions of one cluster, and knows where they begin and end.
 
-    def __init__(self, kafka: Kafka, consumer: Any) -> None:
+    Attributes:
+        topics: The topics that are there.
+    """
+
+    def __init__(self, kafka: Kafka, consumer: Any, topics: Set[str]) -> None:
+        self.topics = topics
         self._kafka = kafka
         self._consumer = consumer
 
@@ -42,11 +47,6 @@ class Source:
         first = await self._consumer.beginning_offsets(wanted)
         last = await self._consumer.end_offsets(wanted)
         return {(tp.topic, tp.partition): (first[tp], last[tp]) for tp in wanted}
-
-    async def at_time(self, places: Iterable[Place], timestamp_ms: int) -> dict[Place, int | None]:
-        """Return the first offset of each partition whose record was written at a time or later."""
-        found = await self._consumer.offsets_for_times({TopicPartition(*place): timestamp_ms for place in places})
-        return {(tp.topic, tp.partition): at.offset if at else None for tp, at in found.items()}
 
     @asynccontextmanager
     async def stream(self, place: Place, start: int, end: int) -> AsyncIterator[Stream]:
@@ -73,8 +73,9 @@ class Stream:
         end: Nothing at or past it is wanted; batches that begin before it are brought whole.
     """
 
-    def __init__(self, consumer: Any, place: Place, start: int, end: int) -> None:
+    def __init__(self, consumer: Any, place: Place, start: int, end: int, *, set_bytes: int = FETCH_BYTES) -> None:
         self._consumer = consumer
+        self._set_bytes = set_bytes
         self.place = place
         self.position = start
         self.end = end
@@ -106,6 +107,18 @@ class Stream:
         self.position = fetched.next_offset
         return fetched
 
+    def seek(self, offset: int) -> None:
+        """Go on from an offset."""
+        self._sets.clear()
+        self._consumer.seek(TopicPartition(*self.place), offset)
+        self.position = offset
+
+    def put_back(self, fetched: Fetched) -> None:
+        """Bring this set again, unless the reading has gone on from elsewhere."""
+        if fetched.next_offset == self.position:
+            self._sets.insert(0, fetched)
+            self.position = fetched.position
+
     # Takes a fetch result whole, as the worker's transport does.
     async def _fetch(self) -> None:
         fetcher = self._consumer._fetcher
@@ -125,7 +138,7 @@ class Stream:
         records = result._partition_records
         position = records.next_fetch_offset
         for data, next_offset in select_batches(
-            records._records.data, position, FETCH_BYTES, records._aborted_transactions
+            records._records.data, position, self._set_bytes, records._aborted_transactions
         ):
             self._sets.append(Fetched(tp.topic, tp.partition, position, next_offset, next_offset, data))
             position = next_offset
@@ -169,7 +182,7 @@ async def open_source(kafka: Kafka, topics: Sequence[str]) -> AsyncIterator[Sour
             await consumer.start()
         except (KafkaError, OSError) as error:
             raise BrokersUnreachable(f"expected a broker at {kafka.bootstrap_servers}, found: {error}") from error
-        yield Source(kafka, consumer)
+        yield Source(kafka, consumer, counts.keys())
     finally:
         await consumer.stop()
 
@@ -177,6 +190,6 @@ async def open_source(kafka: Kafka, topics: Sequence[str]) -> AsyncIterator[Sour
 async def committed(kafka: Kafka, places: Iterable[Place]) -> Mapping[Place, int]:
     """Return what the worker's group has committed; partitions without a position are left out."""
     async with connect(kafka) as admin:
-        offsets = await admin.list_consumer_group_offsets(kafka.application_id)
+        offsets = await admin.list_consumer_group_offsets(kafka.group)
     found = {(tp.topic, tp.partition): entry.offset for tp, entry in offsets.items()}
     return {place: found[place] for place in places if found.get(place, -1) >= 0}

@@ -10,17 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from streams.audit.reading import Stream
+from streams.audit.start import AuditStart
 from streams.config import Config
 from streams.core.engine import Engine
 from streams.core.join import Join
-from streams.core.sessions import Markets
 from streams.core.units import NS
-from streams.kafka.app import join_rules_of
 from streams.kafka.dlq import DeadLetters
 from streams.kafka.effects import Effects
 from streams.kafka.partition import PartitionRuntime, PartitionSettings
 from streams.kafka.router import RouterRuntime
-from streams.kafka.terms import Terms
+from streams.kafka.terms import Terms, Waypoint
 from streams.kafka.topics import Topics, specs
 from streams.wire.batches import Frames, read_batches
 
@@ -66,13 +65,24 @@ class PartitionRerun:
     """Engine and join of one partition over its two logs.
 
     Args:
-        runtime: Live, at the logs' positions.
-        logs: The logs, by topic.
+        number: The partition.
+        settings: What all partitions share.
+        start: Where it begins, and under which terms.
+        logs: The logs, by topic, at the start.
     """
 
-    def __init__(self, runtime: PartitionRuntime, logs: Mapping[str, Log]) -> None:
-        self._runtime = runtime
+    def __init__(self, number: int, settings: PartitionSettings, start: AuditStart, logs: Mapping[str, Log]) -> None:
+        self._number = number
+        self._settings = settings
         self._logs = logs
+        self._waypoints = list(start.waypoints)
+        engine, join = Engine(start.terms.markets, start.terms.rules), Join(start.terms.join_rules)
+        mode = ""
+        if start.snapshot is not None:
+            engine.restore(start.snapshot.engine)
+            join.restore(start.snapshot.join)
+            mode = start.snapshot.manifest.news_mode
+        self._runtime = self._live(engine, join, start.terms, mode, ())
 
     @property
     def positions(self) -> dict[str, int]:
@@ -86,6 +96,17 @@ class PartitionRerun:
 
     async def advance(self, bounds: Mapping[str, int]) -> Effects | None:
         """Read one set of records below the bounds, and return what follows; None at the bounds."""
+        while True:
+            self._adopt()
+            here = bounds
+            if self._waypoints:
+                # Nothing past a point where terms change is read before both logs are there.
+                here = {topic: min(bound, self._waypoints[0].positions[topic]) for topic, bound in bounds.items()}
+            effects = await self._read(here)
+            if effects is not None or not self._is_at_waypoint():
+                return effects
+
+    async def _read(self, bounds: Mapping[str, int]) -> Effects | None:
         left = {topic for topic, log in self._logs.items() if log.position < bounds[topic]}
         while left:
             topic = self._runtime.choose(left, frozenset())
@@ -96,6 +117,32 @@ class PartitionRerun:
                 continue
             return self._runtime.ticks(frames) if topic == self._runtime.topics[1] else self._runtime.news(frames)
         return None
+
+    def _is_at_waypoint(self) -> bool:
+        if not self._waypoints:
+            return False
+        return all(at >= self._waypoints[0].positions[topic] for topic, at in self.positions.items())
+
+    # Both logs are where other terms come to hold: the same state goes on under them.
+    def _adopt(self) -> None:
+        while self._is_at_waypoint():
+            waypoint = self._waypoints.pop(0)
+            before = self._runtime
+            self._runtime = self._live(before.engine, before.join, before.terms, before.news_mode, (waypoint,))
+
+    def _live(
+        self, engine: Engine, join: Join, terms: Terms, news_mode: str, waypoints: tuple[Waypoint, ...]
+    ) -> PartitionRuntime:
+        return PartitionRuntime(
+            self._number,
+            self._settings,
+            engine=engine,
+            join=join,
+            terms=terms,
+            positions=self.positions,
+            waypoints=waypoints,
+            news_mode=news_mode,
+        )
 
 
 class RouterRerun:
@@ -122,20 +169,4 @@ def settings_of(config: Config) -> PartitionSettings:
         source=f"/fiftytwo/{kafka.application_id}",
         skew_ns=config.rules.skew_s * NS,
         letters={topic: DeadLetters(topic, kafka.application_id, bytes_max[topic]) for topic in topics.inputs},
-    )
-
-
-def new_partition(
-    number: int, settings: PartitionSettings, config: Config, markets: Markets, positions: Mapping[str, int]
-) -> PartitionRuntime:
-    """Return a partition's runtime that knows nothing yet and is live."""
-    terms = Terms(markets, config.rules, join_rules_of(config.news))
-    return PartitionRuntime(
-        number,
-        settings,
-        engine=Engine(terms.markets, terms.rules),
-        join=Join(terms.join_rules),
-        terms=terms,
-        positions=positions,
-        waypoints=[],
     )

@@ -16,11 +16,17 @@ from streams.audit.fanout import EXPECTED, FanoutVerifier
 from streams.audit.found import Found, drain, marker, revision_of
 from streams.audit.reading import Source, committed, open_source
 from streams.audit.report import PartitionReport, Report, removed_by_retention
-from streams.audit.rerun import Log, PartitionRerun, Progress, new_partition, settings_of
+from streams.audit.rerun import Log, PartitionRerun, Progress, settings_of
+from streams.audit.start import AuditStart, find_audit_start
 from streams.config import Config
+from streams.core.rules import RULES_VERSION
 from streams.core.sessions import Markets
+from streams.kafka.app import join_rules_of
 from streams.kafka.effects import Effects, Place
+from streams.kafka.restorer import StateTopic
+from streams.kafka.terms import Terms
 from streams.kafka.topics import Topics
+from streams.wire.snapshots import Identity
 
 
 class Store(Protocol):
@@ -102,25 +108,43 @@ class StateVerifier:
         bounds = await self._source.bounds([*inputs.values(), *((topic, number) for topic in outputs)])
         starts = {topic: bounds[place][0] for topic, place in inputs.items()}
         goals = {topic: self._positions.get(place, starts[topic]) for topic, place in inputs.items()}
-        removed = {topic: start for topic, start in starts.items() if start > 0}
-        if removed:
-            report.problem = removed_by_retention(removed)
+        start = await self._start(number, starts)
+        if start is None:
+            report.problem = removed_by_retention({topic: at for topic, at in starts.items() if at > 0})
             return report
-        report.start = "offset 0"
+        if start.other_version:
+            report.problem = (
+                f"expected rules of version {RULES_VERSION}, found outputs said under version {start.other_version}: "
+                "verify with the version that wrote them"
+            )
+            return report
+        report.start = start.text
         async with AsyncExitStack() as stack:
             logs = {
-                topic: Log(await stack.enter_async_context(self._source.stream(place, *bounds[place])), starts[topic])
+                topic: await self._log(stack, place, start.positions[topic], bounds[place][1])
                 for topic, place in inputs.items()
             }
             found: dict[str, Found] = {}
             for topic in outputs:
                 place = topic, number
                 stream = await stack.enter_async_context(self._source.stream(place, *bounds[place]))
-                found[topic] = Found(stream, self._comparison(topic, number))
-            runtime = new_partition(number, self._settings, self._config, self._markets, starts)
-            at_end = await self._compare(report, PartitionRerun(runtime, logs), goals, found)
+                found[topic] = Found(stream, self._comparison(topic, number, start))
+            rerun = PartitionRerun(number, self._settings, start, logs)
+            at_end = await self._compare(report, rerun, goals, found)
         report.findings = [each.compared.finish(at_end=at_end) for each in found.values()]
         return report
+
+    async def _start(self, number: int, oldest: Mapping[str, int]) -> AuditStart | None:
+        kafka = self._config.kafka
+        records: Mapping[bytes, bytes] = {}
+        if self._topics.state in self._source.topics:
+            records, _ = await StateTopic(kafka, self._topics.state).read(number)
+        configured = Terms(self._markets, self._config.rules, join_rules_of(self._config.news))
+        identity = Identity(kafka.application_id, number, kafka.partitions)
+        return find_audit_start(records, identity, self._topics, oldest=oldest, configured=configured)
+
+    async def _log(self, stack: AsyncExitStack, place: Place, start: int, end: int) -> Log:
+        return Log(await stack.enter_async_context(self._source.stream(place, start, end)), start)
 
     # Returns whether the committed positions are the ends of both logs.
     async def _compare(
@@ -155,6 +179,6 @@ class StateVerifier:
             else:
                 compared.expect(mark, required=required)
 
-    def _comparison(self, topic: str, number: int) -> OrderedComparison | RevisionComparison:
+    def _comparison(self, topic: str, number: int, start: AuditStart) -> OrderedComparison | RevisionComparison:
         kind = RevisionComparison if topic == self._topics.enriched else OrderedComparison
-        return kind(f"{topic}/{number}")
+        return kind(f"{topic}/{number}", from_beginning=start.snapshot is None)

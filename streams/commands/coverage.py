@@ -49,8 +49,8 @@ def coverage(options: Options, *, day: int | None, listed: Path | None, shows_al
     """Say what each instrument's window lacks before a 52-week breakout can fire.
 
     A window is full when its bars reach back to its first session, nearly all of its sessions are there
-    (rules.coverage_min) and none of the last (rules.recent_sessions) is missing. The log is folded as a worker does it.
-    The exit code is 1 when a window is not full.
+    (rules.coverage_min) and none of the last (rules.recent_sessions) is missing. The newest snapshot and the log after
+    it are folded as a worker does it. The exit code is 1 when a window is not full.
 
     Examples:
       fiftytwo coverage
@@ -98,7 +98,6 @@ def check_levels(options: Options, *, file: Path, columns: str | None, shows_all
       instrument,session_date,high,low
       XNYS:BABA,2025-09-26,180.16,80.06
     """
-    from streams.core.instruments import Instruments
     from streams.feeds.history import Refused
     from streams.feeds.levels import AGREES, LEVEL_COLUMNS, compare, read_references
     from streams.feeds.tables import Source
@@ -108,7 +107,7 @@ def check_levels(options: Options, *, file: Path, columns: str | None, shows_all
     markets = markets_of(config)
     teller = Teller()
     references = []
-    for each in read_references(Source(str(file), file), mapping, Instruments(markets.mics)):
+    for each in read_references(Source(str(file), file), mapping, markets):
         if isinstance(each, Refused):
             teller.refused(each)
         else:

@@ -26,6 +26,8 @@ from streams.commands.telling import INSTRUMENT_HELP, RATE, RATE_HELP, Teller, p
 
 if TYPE_CHECKING:
     from streams.feeds.publish import Kind, Published
+    from streams.feeds.sender import FeedError
+    from streams.feeds.steps import Step
 
 REPLAY_NOTE_EVERY: Final = 1_000
 
@@ -45,9 +47,10 @@ def publish() -> None:
 @publish.command("ticks")
 @click.argument("files", nargs=-1, required=True, type=FILES, metavar="FILE...")
 @click.option("--rate", type=RATE, metavar="NUMBER", help=RATE_HELP)
+@click.option("--binary", is_flag=True, help="Send trades in the binary layout; what it cannot hold stays JSON.")
 @common_options(hidden=True)
 @click.pass_obj
-def publish_ticks(options: Options, *, files: Sequence[str], rate: float | None) -> None:
+def publish_ticks(options: Options, *, files: Sequence[str], rate: float | None, binary: bool) -> None:
     """Send ticks and whatever else goes on their topic from JSON lines, one record a line.
 
     schemas/ describes the records. They go to market.ticks.v1, keyed by instrument.
@@ -59,7 +62,7 @@ def publish_ticks(options: Options, *, files: Sequence[str], rate: float | None)
     A line of such a file:
       {"instrument":"XNYS:BABA","time":"2025-09-30T13:30:00Z","price":"181.66","size":"100"}
     """
-    _publish(options, "ticks", files, rate=rate)
+    _publish(options, "ticks", files, rate=rate, binary=binary)
 
 
 @publish.command("news")
@@ -99,17 +102,30 @@ def replay() -> None:
     help="First session that is played; bars before it are history.",
 )
 @click.option("--instrument", metavar="MIC:SYMBOL", help=INSTRUMENT_HELP)
+@click.option(
+    "--news",
+    multiple=True,
+    type=CSV_FILES,
+    metavar="FILE",
+    help="Articles that come at their own time, as text or JSON lines; a worker must run. Repeatable.",
+)
 @common_options(hidden=True)
 @click.pass_obj
-def replay_bars(options: Options, *, files: Sequence[Path], from_date: int, instrument: str | None) -> None:
+def replay_bars(
+    options: Options, *, files: Sequence[Path], from_date: int, instrument: str | None, news: Sequence[Path]
+) -> None:
     """Play daily bars as a market: history before DATE as bars, sessions from DATE on as ticks and clocks.
 
     A played session has four ticks: the open at the bell, then the nearer of high and low after a third of the session,
     the other after two thirds, and the close a second before the bell. Files of several instruments are merged by time.
 
+    News goes with --news, not with `publish news`: time waits until the worker has passed each article on.
+
     Examples:
       fiftytwo --prefix replay. topics apply
+      fiftytwo --prefix replay. worker
       fiftytwo --prefix replay. replay bars XNYS_BABA_daily.csv --from 2025-09-11
+      fiftytwo --prefix replay. replay bars XNYS_BABA_daily.csv --from 2025-09-11 --news article.txt
     """
     if instrument is not None and len(files) > 1:
         raise click.BadParameter(
@@ -120,17 +136,18 @@ def replay_bars(options: Options, *, files: Sequence[Path], from_date: int, inst
 
     async def send() -> int:
         from streams.core.units import DAY_NS, format_date
-        from streams.feeds.replay import replay_files
-        from streams.feeds.sender import Sender
+        from streams.feeds.playing import play
+        from streams.feeds.replay import read_news, replay_files
 
+        articles = read_news(news, config.news.zones)
+        steps = replay_files(files, from_date=from_date, markets=markets, instrument=instrument, articles=articles)
         with _counter("Playing") as note:
-            async with Sender(config) as sender:
-                for step in replay_files(files, from_date=from_date, markets=markets, instrument=instrument):
-                    await sender.send(step)
-                    if sender.sent % REPLAY_NOTE_EVERY == 0:
-                        note(sender.sent, format_date(step.time_ns // DAY_NS) if step.time_ns else "history")
-                await sender.flush()
-                return sender.sent
+
+            def noted(sent: int, step: Step) -> None:
+                if sent % REPLAY_NOTE_EVERY == 0 or step.kind == "article":
+                    note(sent, format_date(step.time_ns // DAY_NS) if step.time_ns else "history")
+
+            return await play(config, steps, on_sent=noted)
 
     click.echo(f"Sent {plural(run_async(send()), 'record')}.", err=True)
 
@@ -141,8 +158,8 @@ def replay_bars(options: Options, *, files: Sequence[Path], from_date: int, inst
 def clock(options: Options) -> None:
     """Write the time into every partition, each second.
 
-    It runs until it is ended. Sessions close and verdicts fall by it when nothing trades. One clock is enough for a
-    set-up; two do no harm.
+    It runs until it is ended, and outlives pauses of the brokers. Sessions close and verdicts fall by it when nothing
+    trades. One clock is enough for a set-up; two do no harm.
 
     Examples:
       fiftytwo clock
@@ -154,7 +171,22 @@ def clock(options: Options) -> None:
         from streams.feeds.clock import run_clock
 
         with _status(f"Writing the time to {config.kafka.bootstrap_servers} each second") as note:
-            await run_clock(config, on_sent=lambda time_ns: note(format_time(time_ns)))
+            failing = False
+
+            def failed(error: FeedError) -> None:
+                nonlocal failing
+                if not failing:
+                    click.echo(f"warning: {error}. It is tried again until it works.", err=True)
+                failing = True
+
+            def sent(time_ns: int) -> None:
+                nonlocal failing
+                if failing:
+                    click.echo(f"The broker takes the time again, since {format_time(time_ns)}.", err=True)
+                failing = False
+                note(format_time(time_ns))
+
+            await run_clock(config, on_sent=sent, on_failed=failed)
 
     try:
         run_async(tick())
@@ -162,14 +194,18 @@ def clock(options: Options) -> None:
         return  # It runs until it is told to end: that is its regular end.
 
 
-def _publish(options: Options, kind: Kind, files: Sequence[str], *, rate: float | None = None) -> None:
+def _publish(
+    options: Options, kind: Kind, files: Sequence[str], *, rate: float | None = None, binary: bool = False
+) -> None:
     config = options.config()
 
     async def send(teller: Teller) -> Published:
         from streams.feeds.publish import publish as publish_files
 
         with progress(f"Sending {kind}") as note:
-            return await publish_files(config, kind, files, rate=rate, on_refused=teller.refused, on_progress=note)
+            return await publish_files(
+                config, kind, files, rate=rate, binary=binary, on_refused=teller.refused, on_progress=note
+            )
 
     tell_published(send)
 

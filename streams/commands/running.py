@@ -37,8 +37,9 @@ def demo(*, stay: bool, plain: bool) -> None:
 def worker(options: Options) -> None:
     """Read ticks and news, and send signals.
 
-    It runs until it is ended. Workers with the same kafka.application_id share the partitions. Metrics and health are
-    served at web.host and web.port. Ctrl-C and SIGTERM end it in order: what has been read is finished and committed.
+    It runs until it is ended. Workers with the same kafka.application_id and prefix share the partitions. Metrics and
+    health are served at web.host and web.port. Ctrl-C and SIGTERM end it in order: what has been read is finished and
+    committed.
 
     Examples:
       fiftytwo worker

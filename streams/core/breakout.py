@@ -118,9 +118,7 @@ def send_held_extreme(world: World, row: Row, machine: int) -> None:
     if warm["pending"][machine] == 0:
         return
     warm["pending"][machine] = 0
-    _send_extreme(
-        world, row, machine, np.int64(warm["pending_ns"][machine]), np.int64(warm["pending_price"][machine])
-    )
+    _send_extreme(world, row, machine, np.int64(warm["pending_ns"][machine]), np.int64(warm["pending_price"][machine]))
 
 
 @njit
@@ -216,9 +214,7 @@ def set_lines(world: World, row: Row, machine: int) -> None:
         warm["reach"][machine] = first_price(world.rules, level, side)
     else:
         warm["reach"][machine] = level + 1 if side == UP else level - 1
-    warm["fail_line"][machine] = failure_line(
-        world.rules, np.int64(warm["tick"]), level, float(warm["atr"]), side
-    )
+    warm["fail_line"][machine] = failure_line(world.rules, np.int64(warm["tick"]), level, float(warm["atr"]), side)
 
 
 @njit

@@ -130,9 +130,7 @@ def judge_close(world: World, row: Row, machine: int, close: int, source: int) -
     warm["state"][machine] = BREAKOUT_ACTIVE if passes else BREAKOUT_ARMED
     if passes:
         _take_close(warm, machine, close)
-    _emit(
-        world, row, machine, transition, close if passes else np.int64(0), source, np.int64(0), reason
-    )
+    _emit(world, row, machine, transition, close if passes else np.int64(0), source, np.int64(0), reason)
 
 
 @njit
@@ -152,6 +150,4 @@ def _take_close(warm: np.void, machine: int, close: int) -> None:
 def _emit(
     world: World, row: Row, machine: int, transition: int, close: int, source: int, recovered: int, reason: int
 ) -> None:
-    emit_breakout(
-        world, row, machine, transition, np.int64(row.warm["close_ns"]), close, source, recovered, reason
-    )
+    emit_breakout(world, row, machine, transition, np.int64(row.warm["close_ns"]), close, source, recovered, reason)

@@ -4,8 +4,8 @@ A condition means what its tape says: `B` is an average price on tapes A and B a
 tables of `conditions.csv` are keyed by profile (`cta` for tapes A and B, `utp` for tape C) and code, and name the
 version of the specification they were taken from. Of several codes the strictest answer wins; where none says no, the
 conditions of all must hold (only trade of the day, of the listing market, before the end of eligibility), which only
-the session can answer. A code that the table does not know, or that its specification leaves undecided, makes the trade ineligible for everything: no signal beats a
-false one. A market without a profile takes every trade.
+the session can answer. A code that the table does not know, or that its specification leaves undecided, makes the
+trade ineligible for everything: no signal beats a false one. A market without a profile takes every trade.
 """
 
 from __future__ import annotations

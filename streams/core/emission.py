@@ -81,9 +81,7 @@ def emit_breakout(
 
 
 @njit
-def emit_measure(
-    world: World, row: Row, measure: int, side: int, transition: int, event_ns: int, price: int
-) -> None:
+def emit_measure(world: World, row: Row, measure: int, side: int, transition: int, event_ns: int, price: int) -> None:
     """Write a transition of a measure's signal: an entry is revision 1, what ends it is revision 2."""
     warm = row.warm
     output = _begin(

@@ -200,7 +200,7 @@ class Engine:
                 part = self._sessions[market["first"] : market["first"] + market["count"]]
                 at = np.searchsorted(part["date"], override["date"])
                 if mic == override["market"] and at < len(part) and part[at]["date"] == override["date"]:
-                    change_session(part[at], np.int64(override["close_ns"]))
+                    change_session(part[at], int(override["close_ns"]))
 
     # Rows for instruments interned since the last fold.
     def _admit(self) -> None:

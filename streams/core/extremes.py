@@ -46,7 +46,7 @@ def see_price(warm: np.void, side: int, price: int, key: int) -> None:
     floor = np.int64(warm["floor"][side])
     if at == KEPT_PRICES or (floor != 0 and is_beyond(floor, price, side)):
         return
-    for index in range(min(count, KEPT_PRICES - 1), at, -1):
+    for index in range(np.int64(min(count, KEPT_PRICES - 1)), at, -1):
         best[index] = best[index - 1]
         warm["best_trades"][side, index] = warm["best_trades"][side, index - 1]
         for slot in range(KEPT_IDS):

@@ -150,7 +150,7 @@ def _see(cold: np.void, side: int, price: int) -> None:
     floor = np.int64(cold["before_floor"][side])
     if at == KEPT_PRICES or (floor != 0 and is_beyond(floor, price, side)):
         return
-    for index in range(min(count, KEPT_PRICES - 1), at, -1):
+    for index in range(np.int64(min(count, KEPT_PRICES - 1)), at, -1):
         cold["before_best"][side, index] = cold["before_best"][side, index - 1]
         cold["before_trades"][side, index] = cold["before_trades"][side, index - 1]
     cold["before_best"][side, at] = price

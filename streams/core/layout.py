@@ -179,6 +179,7 @@ SESSION = np.dtype(
         ("extended_open_ns", "i8"),  # the extended session's bounds, the regular ones where a market has none
         ("extended_close_ns", "i8"),
         ("trade_date_end_ns", "i8"),  # what trades from here on belongs to the next session
+        ("spare", "i4"),
         ("windows_first", "i4", (WINDOWS_MAX,)),  # the same as `window_first` of every window; the first is that
     ],
     align=True,

@@ -13,6 +13,7 @@ import numpy as np
 from streams.core.actions import action_key
 from streams.core.eligibility import eligible, venue_number
 from streams.core.engine import Engine
+from streams.core.given import checked
 from streams.core.layout import (
     ACTION_NAMES,
     BAR,
@@ -46,6 +47,7 @@ from streams.core.signals import Signal, signals_of
 from streams.core.units import (
     PRICE_MAX,
     SIZE_MAX,
+    format_decimal,
     parse_date,
     parse_decimal,
     parse_time,
@@ -72,7 +74,8 @@ class Processor:
 
     Records are folded as soon as they are given; signals wait until `signals` takes them. Time passes only by records:
     a session is closed by `clock` or by a later session's trade. Clocks are of mode `replay` unless said otherwise, so
-    that the past can be fed without a broker's append time.
+    that the past can be fed without a broker's append time. A malformed record raises; one that the log so far refuses
+    (a time in the future, a bar of a session that has not closed) is in `refused`: its place and the reason.
 
     Args:
         markets: Calendars, from `streams.calendars.load_markets`.
@@ -140,7 +143,11 @@ class Processor:
         close: str,
         volume: str | None = None,
     ) -> None:
-        """Feed the daily bar of a session that has closed; a volume of "0" says that it had no trade."""
+        """Feed the daily bar of a session that has closed; a volume of "0" says that it had no trade.
+
+        Raises:
+            ValueError: A value is malformed, or low, open, close and high are not in this order.
+        """
         bar = {"type": "bar", "instrument": instrument, "session_date": session_date, "volume": volume}
         self.records([{**bar, "open": open, "high": high, "low": low, "close": close}])
 
@@ -154,7 +161,7 @@ class Processor:
         Raises:
             ValueError: A record is malformed; nothing of the batch is folded.
         """
-        given = list(records)
+        given = [checked(record) for record in records]
         rows = np.zeros(len(given), RECORD)
         bars = np.zeros(len(given), BAR)
         details = np.zeros(len(given), DETAIL)
@@ -267,7 +274,10 @@ def _time(value: str | int) -> int:
 
 
 def _amount(name: str, text: object, low: int, high: int) -> int:
-    value = parse_decimal(str(text))
+    try:
+        value = parse_decimal(str(text))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
     if not low <= value <= high:
-        raise ValueError(f"{name}: expected a value in its range, found {text!r}")
+        raise ValueError(f"{name}: expected {format_decimal(low)} to {format_decimal(high)}, found {text!r}")
     return value

@@ -60,10 +60,10 @@ def is_recent(tape: np.void, key: int) -> bool:
     if equal == 0:
         return False
     ids = tape["id"]
+    found = 0
     for index in range(RECENT_IDS):
-        if ids[index] == key:
-            return True
-    return False
+        found += 1 if ids[index] == key else 0
+    return found > 0
 
 
 @njit

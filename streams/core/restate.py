@@ -23,7 +23,7 @@ from streams.core.world import Row, World
 
 @njit
 def restate(world: World, row: Row) -> None:
-    """Derive the levels of the row's session again, if it has begun, after a change of the bars or actions before it."""
+    """Derive the levels of the row's session again, if it has begun: the bars or actions before it have changed."""
     warm = row.warm
     if row.hot["date"] <= 0 or warm["traded"] == 0:
         return
@@ -57,10 +57,10 @@ def restate(world: World, row: Row) -> None:
 
 @njit
 def _has_signals(warm: np.void) -> bool:
+    signals = np.int64(0)
     for machine in range(MACHINES):
-        if warm["ordinal"][machine] > 0:
-            return True
-    return False
+        signals += warm["ordinal"][machine]
+    return signals > 0
 
 
 @njit

@@ -35,7 +35,6 @@ from streams.core.window import (
     average_true_range,
     breakout_history,
     broke_bit,
-    ring_find,
     ring_insert,
     triggered_bit,
     window_coverage,

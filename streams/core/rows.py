@@ -1,5 +1,4 @@
-"""The state of a partition: per instrument a hot, a warm and a cold row, its tape and a ring of bars; and one row for
-the partition itself.
+"""The state of a partition: three rows an instrument, its tape and its ring of bars, and one row for itself.
 
 The hot row is one cache line; with the tape it is all that a tick inside the band touches. The warm row changes when a
 machine moves or an extreme is near, the cold one seldom. The dtypes are the layout of the state: there is no other.
@@ -40,7 +39,7 @@ MEASURE_OUT: Final = 2
 MEASURE_IN: Final = 3
 MEASURE_SILENT: Final = 4  # in since warm-up: leaves as silently as it came
 
-KEPT_PRICES: Final = 4  # Best prices of a side. Four cancels of the four best prices of a day are not a day anybody saw.
+KEPT_PRICES: Final = 4  # Best prices of a side: nobody has seen all four best of a day cancelled.
 KEPT_IDS: Final = 2  # of each of them
 FIRSTS: Final = 4  # Trades beyond a signal's level that may take its trigger's place.
 PRINTS: Final = 32  # Latest trades eligible for last: what the median of twenty and a few cancels need; a power of two.

@@ -208,8 +208,8 @@ class Rules:
         rules["bad_print_bps"] = round(self.bad_print_band * 10_000)
         rules["bad_print_trades"] = self.bad_print_trades
         rules["windows"] = 1 + len(self.lookbacks)
-        for side, family in enumerate((FAMILY_HIGH, FAMILY_HIGH + 1)):
-            rules["machine"][side] = FAMILY_NAMES[family] in self.families
+        for side in range(2):
+            rules["machine"][side] = FAMILY_NAMES[FAMILY_HIGH + side] in self.families
             rules["machine"][FIRST_CLOSE + side] = FAMILY_NAMES[FAMILY_CLOSE_HIGH + side] in self.families
         for machine in range(2, 2 + 2 * len(self.lookbacks)):
             rules["machine"][machine] = self.family_name(FIRST_LOOKBACK + machine - 2) in self.families

@@ -210,9 +210,7 @@ def ratio(numerator: int, denominator: int) -> float | None:
 
 
 @lru_cache(maxsize=65_536)
-def signal_id(
-    instrument: str, family: str, side: str, session_date: str, ordinal: int, basis: str = BASIS
-) -> str:
+def signal_id(instrument: str, family: str, side: str, session_date: str, ordinal: int, basis: str = BASIS) -> str:
     """Return the name of a signal: the same for the same market event, wherever and whenever it is computed."""
     return content_id(f"{instrument}|{family}|{side}|{basis}|{SCOPE}|{session_date}|{ordinal}")
 

@@ -10,12 +10,14 @@ record touches every row; when it stops half way the same record runs again, and
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
-from streams.core.compiled import njit
+from streams.core.closing import judge_again
+from streams.core.compiled import inlined, njit
 from streams.core.guard import withhold
 from streams.core.late import fold_late, unsee_late
-from streams.core.closing import judge_again
 from streams.core.layout import (
     ELIGIBLE_HIGH_LOW,
     ELIGIBLE_PLAIN,
@@ -56,7 +58,7 @@ from streams.core.trades import (
     set_segment,
 )
 from streams.core.unsee import IGNORED, unsee_trade
-from streams.core.world import Row, World
+from streams.core.world import Row, Rows, World
 
 
 @njit
@@ -115,120 +117,81 @@ def step(
     rules = rules_in_force[0]
     cursor = np.zeros(3, np.int64)
     world = World(outputs, cursor, partition, sessions, rules, trades[0], trades[1], withheld)
+    rows = Rows(hot_rows, warm_rows, cold_rows, tapes, rings, order, markets)
     refused = np.int64(0)
-    ticks = np.int64(0)
     skew_ns = np.int64(rules["skew_ns"])
     is_replay = partition["mode"] == MODE_REPLAY
     index = np.int64(start)
     while index < len(records) and cursor[0] + EMITTED_MAX <= len(outputs) and refused < len(rejects):
         record = records[index]
         kind = record["kind"]
+        reference_ns = np.int64(partition["clock_ns"]) if is_replay else np.int64(record["append_ns"])
+        reason = np.int64(-1)
+        cursor[1] = index
+        cursor[2] = cursor[0]
         if kind == KIND_TICK:
             number = np.int64(record["row"])
             hot = hot_rows[number]
-            time_ns = np.int64(record["time_ns"])
-            price = np.int64(record["price"])
-            reference_ns = np.int64(partition["clock_ns"]) if is_replay else np.int64(record["append_ns"])
-            if time_ns > reference_ns + skew_ns:
-                refused = _refuse(rejects, refused, index, np.int64(REJECT_FUTURE_TIME), reference_ns)
-            elif (
-                hot["band_low"] < price < hot["band_high"]
-                and hot["segment_open_ns"] <= time_ns < hot["segment_close_ns"]
-                and record["eligible"] & (ELIGIBLE_PLAIN | LAST_CONDITIONAL) == ELIGIBLE_PLAIN
-            ):
-                ticks += 1
-                tape = tapes[number]
-                key = np.int64(0)
-                venue = np.int64(record["extra"])
-                if record["trade_id_length"] > 0:
-                    key = trade_key(
-                        buffer,
-                        np.int64(record["trade_id_start"]),
-                        np.int64(record["trade_id_length"]),
-                        venue,
-                        np.int64(hot["date"]),
-                    )
-                    if is_recent(tape, key):
-                        partition["ticks_duplicate"] += 1
-                        index += 1
-                        continue
-                    remember_id(tape, key)
-                add_print(hot, tape, price, key, time_ns, venue)
-                hot["volume"] = min(np.int64(hot["volume"]) + np.int64(record["size"]), np.int64(VOLUME_MAX))
+            if record["time_ns"] > reference_ns + skew_ns:
+                reason = np.int64(REJECT_FUTURE_TIME)
+            elif _is_in_band(hot, record):
+                _fold_in_band(partition, hot, tapes[number], record, buffer)
             else:
-                ticks += 1
-                cursor[1] = index
-                cursor[2] = cursor[0]
-                row = Row(
-                    number,
-                    hot,
-                    warm_rows[number],
-                    cold_rows[number],
-                    tapes[number],
-                    rings[number],
-                    markets[hot["market"]],
-                )
-                _fold_tick(world, row, record, buffer)
-                _leave(world, row)
+                _fold_tick(world, rows, number, record, buffer)
         elif kind == KIND_CLOCK:
             reason = _clock_refusal(partition, record, skew_ns)
-            if reason >= 0:
-                refused = _refuse(rejects, refused, index, reason, np.int64(record["append_ns"]))
-            else:
+            reference_ns = np.int64(record["append_ns"])
+            if reason < 0:
                 is_replay = record["mode"] == MODE_REPLAY
-                cursor[1] = index
-                done = _fold_clock(
-                    world, record, hot_rows, warm_rows, cold_rows, tapes, rings, order, markets
-                )
-                if not done:
+                if not _fold_clock(world, rows, record):
                     break
         elif kind == KIND_SESSION:
-            cursor[1] = index
-            reason = _fold_session(
-                world,
-                details[record["extra"]],
-                overrides,
-                mics,
-                hot_rows,
-                warm_rows,
-                cold_rows,
-                tapes,
-                rings,
-                order,
-                markets,
-            )
+            reason = _fold_session(world, rows, details[record["extra"]], overrides, mics)
             if reason == _UNDONE:
                 break
-            if reason >= 0:
-                refused = _refuse(rejects, refused, index, reason, np.int64(partition["clock_ns"]))
         elif kind != KIND_SKIP:
-            number = np.int64(record["row"])
-            hot = hot_rows[number]
-            row = Row(
-                number, hot, warm_rows[number], cold_rows[number], tapes[number], rings[number], markets[hot["market"]]
-            )
-            reference_ns = np.int64(partition["clock_ns"]) if is_replay else np.int64(record["append_ns"])
-            cursor[1] = index
-            cursor[2] = cursor[0]
-            reason = _fold_other(world, row, record, bars, details, buffer, reference_ns, reference_ns + skew_ns)
-            if reason >= 0:
-                refused = _refuse(rejects, refused, index, reason, reference_ns)
-            else:
-                _leave(world, row)
+            reason = _fold_other(world, rows, record, bars, details, buffer, reference_ns)
+        if reason >= 0:
+            rejects[refused]["record"] = index
+            rejects[refused]["reason"] = reason
+            rejects[refused]["reference_ns"] = reference_ns
+            refused += 1
         index += 1
-    partition["ticks"] += ticks
     return index, np.int64(cursor[0]), refused
 
 
-_UNDONE = -2
+_UNDONE: Final = -2
 
 
-@njit
-def _refuse(rejects: np.ndarray, refused: int, index: int, reason: int, reference_ns: int) -> int:
-    rejects[refused]["record"] = index
-    rejects[refused]["reason"] = reason
-    rejects[refused]["reference_ns"] = reference_ns
-    return refused + 1
+# Whether a tick moves nothing but the tape and the volume.
+@inlined
+def _is_in_band(hot: np.void, record: np.void) -> bool:
+    return (
+        hot["band_low"] < record["price"] < hot["band_high"]
+        and hot["segment_open_ns"] <= record["time_ns"] < hot["segment_close_ns"]
+        and record["eligible"] & (ELIGIBLE_PLAIN | LAST_CONDITIONAL) == ELIGIBLE_PLAIN
+    )
+
+
+@inlined
+def _fold_in_band(partition: np.void, hot: np.void, tape: np.void, record: np.void, buffer: np.ndarray) -> None:
+    partition["ticks"] += 1
+    key = np.int64(0)
+    length = np.int64(record["trade_id_length"])
+    if length > 0:
+        key = trade_key(
+            buffer,
+            np.int64(record["trade_id_start"]),
+            length,
+            np.int64(record["extra"]),
+            np.int64(hot["date"]),
+        )
+        if is_recent(tape, key):
+            partition["ticks_duplicate"] += 1
+            return
+        remember_id(tape, key)
+    add_print(hot, tape, np.int64(record["price"]), key, np.int64(record["time_ns"]), np.int64(record["extra"]))
+    hot["volume"] = min(np.int64(hot["volume"]) + np.int64(record["size"]), np.int64(VOLUME_MAX))
 
 
 # What every record of a row ends with: bands and deadline for what comes, and silence while a split is suspected.
@@ -243,7 +206,17 @@ def _leave(world: World, row: Row) -> None:
 
 # A tick that the hot row alone could not settle.
 @njit
-def _fold_tick(world: World, row: Row, record: np.void, buffer: np.ndarray) -> None:
+def _fold_tick(world: World, rows: Rows, number: int, record: np.void, buffer: np.ndarray) -> None:
+    hot = rows.hot[number]
+    market = rows.markets[hot["market"]]
+    row = Row(number, hot, rows.warm[number], rows.cold[number], rows.tape[number], rows.ring[number], market)
+    world.partition["ticks"] += 1
+    _place_tick(world, row, record, buffer)
+    _leave(world, row)
+
+
+@njit
+def _place_tick(world: World, row: Row, record: np.void, buffer: np.ndarray) -> None:
     bear(world, row)
     hot = row.hot
     time_ns = np.int64(record["time_ns"])
@@ -286,14 +259,34 @@ def _session_of(world: World, row: Row, eligible: int, time_ns: int) -> int:
 @njit
 def _fold_other(
     world: World,
+    rows: Rows,
+    record: np.void,
+    bars: np.ndarray,
+    details: np.ndarray,
+    buffer: np.ndarray,
+    reference_ns: int,
+) -> int:
+    number = np.int64(record["row"])
+    hot = rows.hot[number]
+    market = rows.markets[hot["market"]]
+    row = Row(number, hot, rows.warm[number], rows.cold[number], rows.tape[number], rows.ring[number], market)
+    reason = _fold_change(world, row, record, bars, details, buffer, reference_ns)
+    if reason < 0:
+        _leave(world, row)
+    return reason
+
+
+@njit
+def _fold_change(
+    world: World,
     row: Row,
     record: np.void,
     bars: np.ndarray,
     details: np.ndarray,
     buffer: np.ndarray,
     reference_ns: int,
-    latest_ns: int,
 ) -> int:
+    latest_ns = reference_ns + np.int64(world.rules["skew_ns"])
     kind = record["kind"]
     if kind == KIND_BAR:
         return fold_bar(world, row, bars[record["extra"]], reference_ns)
@@ -387,17 +380,7 @@ def _clock_refusal(partition: np.void, record: np.void, skew_ns: int) -> int:
 
 # A clock passes over every row that has something to do by then. False when `outputs` filled up on the way.
 @njit
-def _fold_clock(
-    world: World,
-    record: np.void,
-    hot_rows: np.ndarray,
-    warm_rows: np.ndarray,
-    cold_rows: np.ndarray,
-    tapes: np.ndarray,
-    rings: np.ndarray,
-    order: np.ndarray,
-    markets: np.ndarray,
-) -> bool:
+def _fold_clock(world: World, rows: Rows, record: np.void) -> bool:
     partition = world.partition
     clock_ns = np.int64(record["time_ns"])
     partition["mode"] = record["mode"]
@@ -409,9 +392,9 @@ def _fold_clock(
         earliest = np.int64(NEVER_NS)
         market = np.int64(-1)
         session = np.int64(-1)
-        for position in range(len(order)):
-            number = np.int64(order[position])
-            hot = hot_rows[number]
+        for position in range(len(rows.order)):
+            number = np.int64(rows.order[position])
+            hot = rows.hot[number]
             if hot["date"] == UNBORN:
                 continue
             if clock_ns >= hot["deadline_ns"]:
@@ -419,12 +402,18 @@ def _fold_clock(
                     return False
                 if hot["market"] != market:
                     market = np.int64(hot["market"])
-                    first = np.int64(markets[market]["first"])
+                    found = rows.markets[market]
                     session = np.int64(
-                        session_opened(world.sessions, first, np.int64(markets[market]["count"]), clock_ns)
+                        session_opened(world.sessions, np.int64(found["first"]), np.int64(found["count"]), clock_ns)
                     )
                 row = Row(
-                    number, hot, warm_rows[number], cold_rows[number], tapes[number], rings[number], markets[market]
+                    number,
+                    hot,
+                    rows.warm[number],
+                    rows.cold[number],
+                    rows.tape[number],
+                    rows.ring[number],
+                    rows.markets[market],
                 )
                 world.cursor[2] = world.cursor[0]
                 tell_clock(world, row, session, clock_ns)
@@ -439,23 +428,11 @@ def _fold_clock(
 # A session that its exchange changed: the calendar first, then every row that is in it. The reason of a refusal, -1, or
 # _UNDONE when `outputs` filled up on the way.
 @njit
-def _fold_session(
-    world: World,
-    detail: np.void,
-    overrides: np.ndarray,
-    mics: np.ndarray,
-    hot_rows: np.ndarray,
-    warm_rows: np.ndarray,
-    cold_rows: np.ndarray,
-    tapes: np.ndarray,
-    rings: np.ndarray,
-    order: np.ndarray,
-    markets: np.ndarray,
-) -> int:
+def _fold_session(world: World, rows: Rows, detail: np.void, overrides: np.ndarray, mics: np.ndarray) -> int:
     market = np.int64(detail["market"])
-    first = np.int64(markets[market]["first"])
+    first = np.int64(rows.markets[market]["first"])
     date = np.int64(detail["date"])
-    found = session_dated(world.sessions, first, np.int64(markets[market]["count"]), date)
+    found = session_dated(world.sessions, first, np.int64(rows.markets[market]["count"]), date)
     if found < 0:
         return np.int64(REJECT_NOT_A_SESSION)
     session = world.sessions[first + found]
@@ -463,14 +440,15 @@ def _fold_session(
     if close_ns >= 0:
         change_session(session, close_ns)
         keep_override(world.partition, overrides, np.int64(mics[market]), date, close_ns)
-    for position in range(len(order)):
-        number = np.int64(order[position])
-        hot = hot_rows[number]
+    for position in range(len(rows.order)):
+        number = np.int64(rows.order[position])
+        hot = rows.hot[number]
         if hot["market"] != market or hot["date"] != date:
             continue
         if world.cursor[0] + EMITTED_MAX > len(world.outputs):
             return np.int64(_UNDONE)
-        row = Row(number, hot, warm_rows[number], cold_rows[number], tapes[number], rings[number], markets[market])
+        there = rows.markets[market]
+        row = Row(number, hot, rows.warm[number], rows.cold[number], rows.tape[number], rows.ring[number], there)
         world.cursor[2] = world.cursor[0]
         change_row(world, row, session)
         clear_bands(row)

@@ -35,7 +35,7 @@ from streams.core.layout import (
     UP,
 )
 from streams.core.momentum import band_of_measures, fold_measures
-from streams.core.recent import add_print, last_price, remember_id, trade_key
+from streams.core.recent import add_print, is_recent, last_price, remember_id, trade_key
 from streams.core.roll import derive_session
 from streams.core.rows import (
     BREAKOUT_ACTIVE,
@@ -112,9 +112,10 @@ def is_last(row: Row, trade: np.void) -> bool:
 
 @njit
 def count_trade(row: Row, trade: np.void) -> None:
-    """Take a trade's id and its volume."""
-    if trade["key"] != 0:
-        remember_id(row.tape, np.int64(trade["key"]))
+    """Take a trade's id, unless it is the id of the trade that it replaces, and its volume."""
+    key = np.int64(trade["key"])
+    if key != 0 and not is_recent(row.tape, key):
+        remember_id(row.tape, key)
     if trade["eligible"] & ELIGIBLE_VOLUME != 0:
         row.hot["volume"] = min(np.int64(row.hot["volume"]) + np.int64(trade["size"]), np.int64(VOLUME_MAX))
 
@@ -131,10 +132,15 @@ def fold_in_session(world: World, row: Row) -> None:
     if eligible & ELIGIBLE_HIGH_LOW == 0:
         world.partition["ticks_ineligible"] += 1
         return
+    if trade["time_ns"] >= warm["close_ns"] + world.rules["grace_ns"]:
+        # A corrected close past the grace, before the clock has said so.
+        add_extremes(row, trade)
+        return
     price = np.int64(trade["price"])
     if warm["traded"] == 0:
         suspect_split(world, row)
         derive_session(world, row)
+        clear_bands(row)
         warm["traded"] = 1
     side = unbelievable_side(world, row, price)
     if side >= 0 and not is_confirmed(world, row, side):

@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 
 from streams.core.breakout import is_live, reaches, take_nameless_trigger, take_trigger
-from streams.core.closing import judge_again
 from streams.core.compiled import njit
 from streams.core.emission import emit_breakout
 from streams.core.extremes import extreme_of, is_beyond, unsee_price, was_seen
@@ -103,7 +102,9 @@ def retract(world: World, row: Row, machine: int, reason: int) -> None:
     warm["threshold"][machine] = threshold
     row.cold["firsts"][machine] = 0
     row.cold["firsts_full"][machine] = 0
-    _emit(world, row, machine, np.int64(TRANSITION_RETRACTED), np.int64(warm["trigger_ns"][machine]), np.int64(0), reason)
+    _emit(
+        world, row, machine, np.int64(TRANSITION_RETRACTED), np.int64(warm["trigger_ns"][machine]), np.int64(0), reason
+    )
 
 
 @njit
@@ -170,7 +171,9 @@ def _unsee_signal(world: World, row: Row, machine: int) -> None:
     key = np.int64(trade["key"])
     time_ns = np.int64(trade["time_ns"])
     is_pending = warm["pending"][machine] != 0 and warm["pending_price"][machine] == price
-    if is_pending and _is_one(np.int64(warm["pending_key"][machine]), np.int64(warm["pending_ns"][machine]), key, time_ns):
+    if is_pending and _is_one(
+        np.int64(warm["pending_key"][machine]), np.int64(warm["pending_ns"][machine]), key, time_ns
+    ):
         warm["pending"][machine] = 0
     had_trigger_price = np.int64(warm["trigger_price"][machine])
     at = _find_first(row, machine, price, key, time_ns)
@@ -230,6 +233,4 @@ def _is_one(key: int, time_ns: int, other_key: int, other_ns: int) -> bool:
 
 @njit
 def _emit(world: World, row: Row, machine: int, transition: int, event_ns: int, price: int, reason: int) -> None:
-    emit_breakout(
-        world, row, machine, transition, event_ns, price, np.int64(CLOSE_NONE), np.int64(0), reason
-    )
+    emit_breakout(world, row, machine, transition, event_ns, price, np.int64(CLOSE_NONE), np.int64(0), reason)

@@ -124,9 +124,7 @@ def window_coverage(world: World, row: Row, session: int, window: int) -> tuple[
 
 
 @njit
-def window_level(
-    world: World, row: Row, start: int, end: int, machine: int
-) -> tuple[int, int, int, int, int, int]:
+def window_level(world: World, row: Row, start: int, end: int, machine: int) -> tuple[int, int, int, int, int, int]:
     """Return the level of a machine from the traded bars in [start, end), in the units of the session of date `end`.
 
     The level, its date, its raw price, the two parts of the factor since, and 1 where a bar's extreme is unknown; all 0

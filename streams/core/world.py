@@ -52,3 +52,25 @@ class Row(NamedTuple):
     tape: np.void
     ring: np.ndarray
     market: np.void
+
+
+class Rows(NamedTuple):
+    """All instruments.
+
+    Attributes:
+        hot: `HOT`, a row an instrument.
+        warm: `WARM`, a row an instrument.
+        cold: `COLD`, a row an instrument.
+        tape: `TAPE`, a row an instrument.
+        ring: `BAR`, shape (rows, RING_BARS).
+        order: Row numbers sorted by instrument id.
+        markets: `MARKET`.
+    """
+
+    hot: np.ndarray
+    warm: np.ndarray
+    cold: np.ndarray
+    tape: np.ndarray
+    ring: np.ndarray
+    order: np.ndarray
+    markets: np.ndarray

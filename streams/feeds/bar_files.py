@@ -24,19 +24,17 @@ from streams.core.instruments import Instruments
 from streams.core.sessions import Markets
 from streams.core.units import PRICE_MAX, SCALE, SIZE_MAX, format_date, format_decimal, parse_date
 from streams.feeds.actions import Action
-from streams.feeds.adjustment import Holds, factor_after, looks_split, objection, witnesses
-from streams.feeds.amounts import Amount, parse_amount, scaled, shortest
+from streams.feeds.adjustment import Holds, looks_split, objection, witnesses
+from streams.feeds.amounts import Amount, parse_amount, scaled
 from streams.feeds.history import COLUMNS, PRICES, DailyBar, HistoryError, Refused, bar_step, instrument_of
 from streams.feeds.steps import Step
 from streams.feeds.tables import Row, Source, date_text, header_of, rows_of
+from streams.feeds.turning import turn_back
 
 BAR_COLUMNS: Final = (*COLUMNS, "instrument", "symbol", "split", "adj_close")
 SUFFIXES: Final = (".csv", ".parquet", ".pq")
 GAP_DATES_SHOWN: Final = 5
 ROWS_BETWEEN: Final = 20_000  # Rows between two words on how far the reading is: a tenth of a second.
-
-TICK: Final = Fraction(1, 100)
-"""Adjusted prices that leave open by more than half of this what the raw price was are refused."""
 
 _SERIES: Final = np.dtype([("date", "i8"), *((name, "i8") for name in (*PRICES, "volume", "line"))])
 _NO_VOLUME: Final = -1
@@ -139,8 +137,13 @@ def check_asked(sources: Iterable[Source], reading: Reading) -> None:
                 f"{source.name}: expected to be told what the prices are, since the file has not our own layout "
                 f"({', '.join(COLUMNS)}): say --raw if they are as traded, --adjusted if they are adjusted for splits"
             )
-        if _instrument_columns(header, reading) == (None, None):
+        by_id, by_symbol = _instrument_columns(header, reading)
+        if by_id is None and by_symbol is None:
             _instrument_of_file(source, reading)
+        elif by_id is None and reading.mic is None:
+            raise AskedWrongly(
+                f"{source.name}: expected --mic MIC with a column of symbols, found none: say which market they are of"
+            )
 
 
 def is_own_layout(header: Sequence[str], reading: Reading) -> bool:
@@ -160,7 +163,8 @@ def bars_of(source: Source, reading: Reading, markets: Markets) -> Iterator[Step
     series: dict[str, _Series] = {}
     yield from _gather(source, reading, markets, series)
     for each in series.values():
-        yield from _finished(each, source, reading, markets)
+        if each.values:
+            yield from _finished(each, source, reading, markets)
 
 
 def _gather(
@@ -221,45 +225,31 @@ def _finished(series: _Series, source: Source, reading: Reading, markets: Market
     order = np.argsort(bars["date"], kind="stable")
     bars = bars[order]
     name = f"{source.name}: {series.instrument}"
-    exact = [series.exact[index] for index in order.tolist()] if series.exact else []
-    decimals = max((amount.decimals for amounts in exact for amount in amounts), default=0)
     if refused := _refused_whole(bars, series, reading):
         yield Refused(name, f"{refused}. None of its {len(bars):,} bars is sent")
         return
     factors = _known_factors(series, reading)
-    told: list[str] = []
-    kept: list[int] = []
-    turned = bars.copy()
-    for index in range(len(bars)):
-        where = f"{source.name}:{int(bars[index]['line'])}"
-        day = int(bars[index]["date"])
-        if markets.session_on(series.instrument[:4], day) is None:
-            yield Refused(
-                where,
-                f"date: expected a session of {series.instrument[:4]}, found {format_date(day)}, when it was closed: "
-                "check the date, or the calendar with markets.overrides",
-            )
-            continue
-        if reading.holds == "adjusted" and exact[index]:
-            try:
-                factor = factor_after(day, factors, _adjusted_to(bars, reading))
-                _turn_back(turned[index], exact[index], factor, decimals)
-            except ValueError as error:
-                yield Refused(where, str(error))
-                continue
-        kept.append(index)
-    turned = turned[kept]
-    told += _gaps(turned, series.instrument, markets)
-    traded = turned[turned["volume"] != 0]
-    told += [
-        f"{format_decimal(close)} to {format_decimal(opened)} on {format_date(day)} looks like a split, and no action "
-        "names it: publish the action if it is one"
-        for day, close, opened in looks_split(traded, factors)
-    ]
-    for message in told:
+    is_session = np.isin(bars["date"], markets.sessions_of(series.instrument[:4])["date"])
+    for bar in bars[~is_session]:
+        yield Refused(
+            f"{source.name}:{int(bar['line'])}",
+            f"date: expected a session of {series.instrument[:4]}, found {format_date(int(bar['date']))}, when it was "
+            "closed: check the date, or the calendar with markets.overrides",
+        )
+    kept = is_session
+    if reading.holds == "adjusted" and factors:
+        exact = [series.exact[index] for index in order.tolist()]
+        adjusted_to = reading.adjusted_to if reading.adjusted_to is not None else int(bars[-1]["date"])
+        for index, message in turn_back(bars, exact, factors, adjusted_to):
+            if kept[index]:
+                yield Refused(f"{source.name}:{int(bars[index]['line'])}", message)
+                kept[index] = False
+    bars = bars[kept]
+    for message in (*_gaps(bars, series.instrument, markets), *_likely_splits(bars, factors)):
         yield Note(name, message)
-    for bar in turned:
-        yield bar_step(_daily(series.instrument, bar))
+    for day, first, high, low, last, volume, _ in bars.tolist():
+        known = None if volume == _NO_VOLUME else volume
+        yield bar_step(DailyBar(series.instrument, day, first, high, low, last, known, ""))
 
 
 # Why nothing of an instrument can be used.
@@ -315,26 +305,6 @@ def _steps_of(closes: Sequence[tuple[int, float]]) -> dict[int, Fraction]:
     }
 
 
-def _adjusted_to(bars: np.ndarray, reading: Reading) -> int:
-    return reading.adjusted_to if reading.adjusted_to is not None else int(bars[-1]["date"])
-
-
-def _turn_back(bar: np.void, exact: Sequence[Amount], factor: Fraction, decimals: int) -> None:
-    if factor == 1:
-        return
-    for name, amount in zip(PRICES, exact, strict=True):
-        error = amount.error(decimals) / factor
-        if error > TICK / 2:
-            raise ValueError(
-                f"{name}: expected enough decimals to know the raw price to the cent, found "
-                f"{format_decimal(int(amount.value * SCALE))}, which may be {float(error):.3f} off after the split: "
-                "take raw bars, or a file with more decimals"
-            )
-        bar[name] = shortest(amount.value / factor, error)
-    if int(bar["volume"]) > 0:
-        bar["volume"] = round(Fraction(int(bar["volume"]), SCALE) * factor) * SCALE
-
-
 def _gaps(bars: np.ndarray, instrument: str, markets: Markets) -> list[str]:
     if len(bars) == 0:
         return []
@@ -348,10 +318,12 @@ def _gaps(bars: np.ndarray, instrument: str, markets: Markets) -> list[str]:
     return [f"{len(missing):,} of {len(expected):,} sessions missing: {shown}{more}"]
 
 
-def _daily(instrument: str, bar: np.void) -> DailyBar:
-    volume = None if int(bar["volume"]) == _NO_VOLUME else int(bar["volume"])
-    first, high, low, last = (int(bar[name]) for name in PRICES)
-    return DailyBar(instrument, int(bar["date"]), first, high, low, last, volume, "")
+def _likely_splits(bars: np.ndarray, factors: Mapping[int, Fraction]) -> list[str]:
+    return [
+        f"{format_decimal(close)} to {format_decimal(opened)} on {format_date(day)} looks like a split, and no action "
+        "names it: publish the action if it is one"
+        for day, close, opened in looks_split(bars[bars["volume"] != 0], factors)
+    ]
 
 
 def _instrument_columns(header: Sequence[str], reading: Reading) -> tuple[str | None, str | None]:

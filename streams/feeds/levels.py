@@ -107,13 +107,19 @@ class Compared:
         }
 
 
-def read_references(source: Source, columns: Mapping[str, str], instruments: Instruments) -> list[Reference | Refused]:
+def read_references(source: Source, columns: Mapping[str, str], markets: Markets) -> list[Reference | Refused]:
     """Return the levels of a file, and what is wrong with its other lines.
+
+    Args:
+        source: The file.
+        columns: What it calls its columns, see `rows_of`.
+        markets: Calendars of the configured markets.
 
     Raises:
         HistoryError: The file lacks a column, cannot be read, or holds nothing.
         OSError: It cannot be read.
     """
+    instruments = Instruments(markets.mics)
     found: list[Reference | Refused] = []
     for row in rows_of(source, LEVEL_COLUMNS, columns, required=REQUIRED):
         if isinstance(row, Refused):
@@ -123,6 +129,8 @@ def read_references(source: Source, columns: Mapping[str, str], instruments: Ins
         try:
             instruments.market_of(instrument)
             session_date = parse_date(date_text(day)) if day else None
+            if session_date is not None:
+                session_from(markets, instrument[:4], session_date + 1)
             high, low = (parse_amount(text) for text in texts)
             if not 0 < low.value <= high.value:
                 raise ValueError(f"expected 0 < low <= high, found low {texts[1]}, high {texts[0]}")

@@ -26,7 +26,7 @@ class Positions:
     """Reads end and committed positions of topics. Use it as an asynchronous context manager."""
 
     def __init__(self, config: Config) -> None:
-        self._group = config.kafka.application_id
+        self._group = config.kafka.group
         # Without a group of its own: it takes part in no assignment and commits nothing.
         self._consumer: Any = AIOKafkaConsumer(
             client_id="fiftytwo-positions", group_id=None, **client_settings(config.kafka)

@@ -79,6 +79,7 @@ async def publish(
     files: Sequence[str],
     *,
     rate: float | None = None,
+    binary: bool = False,
     on_refused: Callable[[Refused], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Published:
@@ -89,6 +90,7 @@ async def publish(
         kind: What the files hold.
         files: Paths; `-` is standard input.
         rate: Records a second; None sends as fast as the broker takes them.
+        binary: Whether trades go in the binary layout.
         on_refused: Called with every line that is not sent.
         on_progress: Called after every chunk of input, and at the end.
 
@@ -97,7 +99,7 @@ async def publish(
         OSError: A file cannot be read.
     """
     total = _bytes_total(files)
-    records = _Reader(kind, config)
+    records = _Reader(kind, config, binary=binary)
     refused = read = 0
     started = time.monotonic()
     async with Sender(config) as sender, aclosing(_chunks(files)) as chunks:
@@ -181,10 +183,10 @@ class _Reader:
     # Turns chunks of input into records. Ticks are read line by line as they come, articles once their file is
     # complete.
 
-    def __init__(self, kind: Kind, config: Config) -> None:
+    def __init__(self, kind: Kind, config: Config, *, binary: bool) -> None:
         self._kind = kind
         self._zones = config.news.zones
-        self._ticks = TickLines(config.markets.mics)
+        self._ticks = TickLines(config.markets.mics, binary=binary)
         self._pending = bytearray()
 
     def feed(self, chunk: _Chunk) -> Iterable[Step | Refused]:

@@ -8,21 +8,27 @@ right for every day. The bar's volume is spread over its ticks in whole shares.
 
 Clock records come before event time enters a new second, and at the open, the close and 15 minutes after the close of
 each session, when its verdict is due.
+
+Articles come at their own time among them: a worker joins an article by what its news log said before, so whoever
+writes a replay waits until each is fanned out before time goes on.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from streams.core.news import Article
 from streams.core.sessions import Markets
 from streams.core.units import NS, format_date, format_decimal, format_time
+from streams.feeds.articles import read_articles
 from streams.feeds.history import DailyBar, HistoryError, bar_step, instrument_of, read_bars, whole_shares
-from streams.feeds.steps import Step, clock_step, tick_step, with_clocks
+from streams.feeds.steps import Step, article_step, clock_step, tick_step, with_clocks
+from streams.wire.articles import RecordRefused
 
 CLOSE_GRACE_NS: Final = 15 * 60 * NS  # The verdict on a session comes when its clock passes this, by default.
 LAST_BEFORE_CLOSE_NS: Final = NS
@@ -32,7 +38,12 @@ _ORDER: Final = {"clock": 0, "tick": 1, "article": 2}
 
 
 def replay_files(
-    paths: Sequence[Path], *, from_date: int, markets: Markets, instrument: str | None = None
+    paths: Sequence[Path],
+    *,
+    from_date: int,
+    markets: Markets,
+    instrument: str | None = None,
+    articles: Sequence[Article] = (),
 ) -> Iterator[Step]:
     """Yield what a replay of several files writes: all history first, then the sessions of all files merged by time.
 
@@ -41,6 +52,7 @@ def replay_files(
         from_date: Bars of earlier sessions are history; this session and later ones are played. Days since 1970.
         markets: The sessions of the instruments' markets.
         instrument: Whose bars the file holds, where its name does not say; only with one file.
+        articles: News that comes at its own time.
 
     Raises:
         HistoryError: A file is not right, or has a date that is no session of its market.
@@ -50,7 +62,23 @@ def replay_files(
         check_sessions(bars, markets)
     yield from history_steps((bar for bars in files for bar in bars), before=from_date)
     streams = [session_steps([bar for bar in bars if bar.date >= from_date], markets) for bars in files]
-    yield from with_clocks(merge(streams))
+    news = sorted((article_step(article) for article in articles), key=lambda step: step.time_ns)
+    yield from with_clocks(merge([*streams, iter(news)]))
+
+
+def read_news(paths: Iterable[Path], zones: Mapping[str, str] | None = None) -> list[Article]:
+    """Return the articles of files, as text or JSON lines; one that does not say when it came, came when published.
+
+    Raises:
+        HistoryError: A file holds something else.
+    """
+    articles: list[Article] = []
+    for path in paths:
+        for line, found in read_articles(path.read_bytes(), None, zones):
+            if isinstance(found, RecordRefused):
+                raise HistoryError(f"{path.name}:{line}: {found.message}")
+            articles.append(found)
+    return articles
 
 
 def check_sessions(bars: Iterable[DailyBar], markets: Markets) -> None:

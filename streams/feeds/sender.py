@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from streams.config import Config
 from streams.feeds.steps import Step
@@ -26,8 +26,17 @@ KEYS_REMEMBERED: Final = 65_536  # More than any market has instruments; some te
 REQUEST_MARGIN_BYTES: Final = 65_536  # Framing around a record of the largest size.
 
 
+REQUEST_SECONDS: Final = 40.0  # How long a batch is tried again before it is given up.
+
+
 class FeedError(RuntimeError):
     """Nothing more can be written; the text says why and what to do."""
+
+    @property
+    def may_pass(self) -> bool:
+        """Tell whether the broker may take the same record later: it was silent, or asked to try again."""
+        cause = self.__cause__
+        return isinstance(cause, OSError | KafkaTimeoutError) or (isinstance(cause, KafkaError) and cause.retriable)
 
 
 class Sender:
@@ -61,6 +70,7 @@ class Sender:
             enable_idempotence=False,
             max_request_size=kafka.record_bytes_max + REQUEST_MARGIN_BYTES,
             max_batch_size=BATCH_BYTES,
+            request_timeout_ms=int(REQUEST_SECONDS * 1000),
             **client_settings(kafka),
         )
         try:
@@ -88,6 +98,9 @@ class Sender:
             for topic in (self.topics.ticks, self.topics.news):
                 for partition in range(self._partitions[topic]):
                     await self._append(topic, partition, None, step.value)
+        elif step.kind == "session":
+            for partition in range(self._partitions[self.topics.ticks]):
+                await self._append(self.topics.ticks, partition, None, step.value)
         else:
             topic = self.topics.articles if step.kind == "article" else self.topics.ticks
             await self._append(topic, _place(step.key, self._partitions[topic]), step.key.encode(), step.value)
@@ -97,12 +110,18 @@ class Sender:
         """Wait until everything sent so far is acknowledged.
 
         Raises:
-            FeedError: The broker refused a batch.
+            FeedError: The broker refused a batch. What was not acknowledged is forgotten; more may be sent.
         """
-        for place in list(self._batches):
-            await self._ship(place)
-        while self._in_flight:
-            await self._settle(self._in_flight.popleft())
+        try:
+            for place in list(self._batches):
+                await self._ship(place)
+            while self._in_flight:
+                await self._settle(self._in_flight.popleft())
+        except FeedError:
+            self._batches.clear()
+            await asyncio.gather(*self._in_flight, return_exceptions=True)
+            self._in_flight.clear()
+            raise
 
     async def _append(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
         place = (topic, partition)
@@ -119,7 +138,10 @@ class Sender:
         while len(self._in_flight) >= IN_FLIGHT_MAX:
             await self._settle(self._in_flight.popleft())
         try:
-            self._in_flight.append(await self._producer.send_batch(batch, topic, partition=partition))
+            future = await self._producer.send_batch(batch, topic, partition=partition)
+            # The first failure is told; asyncio would print each of the others that nobody waits for.
+            future.add_done_callback(_seen)
+            self._in_flight.append(future)
         except (KafkaError, OSError) as error:
             raise _refusal(error) from error
 
@@ -128,6 +150,11 @@ class Sender:
             await future
         except (KafkaError, OSError) as error:
             raise _refusal(error) from error
+
+
+def _seen(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 # A feed names the same instruments again and again, and the hash is a loop in Python.

@@ -16,7 +16,7 @@ from streams.core.news import Article
 from streams.core.units import NS, format_time
 from streams.wire.articles import encode_article
 
-Kind = Literal["bar", "tick", "clock", "article", "action"]
+Kind = Literal["bar", "tick", "clock", "article", "action", "session"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Step:
     """One record to write.
 
     Attributes:
-        kind: What it is; a clock goes to every partition of the tick topic and of the news by instrument.
+        kind: What it is; a clock goes to every partition of the tick topic and of the news by instrument, a session to
+            every partition of the tick topic. Whatever else concerns trades of one instrument goes as a tick.
         time_ns: Event time, nanoseconds since 1970; 0 for bars and actions, which have a date and no time.
         key: Instrument id, or the article's id; empty for clocks.
         value: The record as it goes on the wire.

@@ -20,7 +20,6 @@ from typing import Any, Final
 from streams.feeds.history import HistoryError, Refused
 
 PARQUET_ROWS: Final = 65_536  # Rows made to Python objects at a time.
-FIELD_BYTES_MAX: Final = 4_096  # Longer than any value that we read; the csv module's own limit is 128 KiB.
 COLUMNS_SHOWN: Final = 30
 
 _MIDNIGHT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[ T]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}:?\d{2})?")
@@ -155,7 +154,7 @@ def _place(header: Sequence[str], ours: str, theirs: str | None) -> int | None:
 
 def _csv_rows(source: Source, width: int, places: Sequence[int | None]) -> Iterator[Row | Refused]:
     with _text(source) as lines:
-        reader = _reader(lines)
+        reader = csv.reader(lines)
         next(reader, None)
         while True:
             try:
@@ -175,8 +174,6 @@ def _csv_rows(source: Source, width: int, places: Sequence[int | None]) -> Itera
 
 
 def _parquet_rows(source: Source, header: Sequence[str], places: Sequence[int | None]) -> Iterator[Row | Refused]:
-    import pyarrow
-
     number = 0
     used = [header[place] for place in places if place is not None]
     with _parquet(source) as file:
@@ -188,8 +185,8 @@ def _parquet_rows(source: Source, header: Sequence[str], places: Sequence[int | 
                     number += 1
                     values = tuple("" if column is None else column[index] for column in columns)
                     yield Row(f"{source.name}:row {number}", values)
-        except (pyarrow.ArrowException, OSError) as error:
-            raise HistoryError(f"{source.name}: expected a whole Parquet file, found: {str(error)[:200]}") from None
+        except (OSError, ValueError) as error:
+            raise _broken(source, error) from None
 
 
 def _texts(column: Any) -> list[str]:  # noqa: ANN401 - pyarrow publishes no types.
@@ -216,7 +213,6 @@ def _text_of(value: object) -> str:
 
 def _parquet(source: Source) -> Any:  # noqa: ANN401 - pyarrow publishes no types.
     try:
-        import pyarrow
         from pyarrow import parquet
     except ImportError:
         raise HistoryError(
@@ -224,8 +220,16 @@ def _parquet(source: Source) -> Any:  # noqa: ANN401 - pyarrow publishes no type
         ) from None
     try:
         return parquet.ParquetFile(source.path if source.path is not None else io.BytesIO(source.data))
-    except pyarrow.ArrowException as error:
-        raise HistoryError(f"{source.name}: expected a Parquet file, found: {str(error)[:200]}") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # The file cannot be opened; its name is in the error.
+        raise _broken(source, error) from None
+
+
+# The reader says of a broken file whatever its part that stumbles says: pyarrow's errors are values or of the system.
+def _broken(source: Source, error: Exception) -> HistoryError:
+    said = " ".join(str(error).split())[:200]
+    return HistoryError(f"{source.name}: expected a Parquet file, found one that cannot be read: {said}")
 
 
 def _text(source: Source) -> io.TextIOWrapper:
@@ -233,13 +237,8 @@ def _text(source: Source) -> io.TextIOWrapper:
     return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
 
 
-def _reader(lines: Iterable[str]) -> Any:  # noqa: ANN401 - the csv module hides the type of its reader.
-    csv.field_size_limit(FIELD_BYTES_MAX)
-    return csv.reader(lines)
-
-
 def _header(lines: Iterable[str]) -> list[str]:
     try:
-        return next(_reader(lines), [])
+        return next(csv.reader(lines), [])
     except csv.Error:
         return []

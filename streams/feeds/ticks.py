@@ -8,20 +8,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from streams.core.instruments import Instruments
-from streams.core.layout import KIND_BAR, KIND_CLOCK, KIND_TICK
+from streams.core.layout import KIND_ACTION, KIND_BAR, KIND_CLOCK, KIND_SESSION, KIND_TICK
 from streams.feeds.history import Refused
 from streams.feeds.steps import Kind, Step
 from streams.wire.batches import FRAME, Frames
+from streams.wire.binary_ticks import encode_tick
 from streams.wire.ticks import TickDecoder
 
 NEWLINE: Final = 0x0A
 RETURN: Final = 0x0D
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
-_KINDS: Final[dict[int, Kind]] = {KIND_TICK: "tick", KIND_BAR: "bar", KIND_CLOCK: "clock"}
+# Whatever is not among these speaks of trades of one instrument and goes where its ticks go.
+_KINDS: Final[dict[int, Kind]] = {
+    KIND_BAR: "bar",
+    KIND_ACTION: "action",
+    KIND_CLOCK: "clock",
+    KIND_SESSION: "session",
+}
+
+
+class _Labels(msgspec.Struct):
+    # What a trade says beside its numbers.
+    conditions: list[str] | None = None
+    tape: str | None = None
+    venue: str | None = None
+    trade_id: str | None = None
+
+
+_labels: Final = msgspec.json.Decoder(_Labels)
 
 
 class TickLines:
@@ -29,9 +48,11 @@ class TickLines:
 
     Args:
         mics: Markets that are known.
+        binary: Whether trades become binary values, where the layout holds them.
     """
 
-    def __init__(self, mics: Sequence[str]) -> None:
+    def __init__(self, mics: Sequence[str], *, binary: bool = False) -> None:
+        self._binary = binary
         self._instruments = Instruments(mics)
         self._decoder = TickDecoder(self._instruments)
         self._rest = b""
@@ -71,9 +92,34 @@ class TickLines:
             if index in refused:
                 found.append(Refused(f"{name}:{self._lines + index + 1}", refused[index]))
             elif length >= 0:
-                key = "" if kind == KIND_CLOCK else self._instruments.id(row)
-                found.append(Step(_KINDS[kind], 0, key, data[start : start + length]))
+                key = self._instruments.id(row) if row >= 0 else ""
+                value = data[start : start + length]
+                if self._binary and kind == KIND_TICK:
+                    value = as_binary(value, decoded.records[index])
+                found.append(Step(_KINDS.get(kind, "tick"), 0, key, value))
         return found
+
+
+def as_binary(value: bytes, record: np.void) -> bytes:
+    """Return a trade in the binary layout, or as it is where that cannot hold it: a venue's name may be longer.
+
+    Args:
+        value: The trade in JSON.
+        record: Its columns, one `RECORD`: they have the exact numbers.
+    """
+    fields = _labels.decode(value)
+    try:
+        return encode_tick(
+            time=int(record["time_ns"]),
+            price=int(record["price"]),
+            size=int(record["size"]),
+            conditions=fields.conditions or (),
+            tape=fields.tape,
+            venue=fields.venue,
+            trade_id=fields.trade_id or "",
+        )
+    except ValueError:
+        return value
 
 
 def frame_lines(data: bytes) -> Frames:

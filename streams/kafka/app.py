@@ -68,6 +68,7 @@ class Assembled:
     app: StreamsApp
     assignment: Assignment
     markets: Markets
+    ask_brokers: Callable[[], Awaitable[object]]
 
 
 class Partitions(Protocol):
@@ -141,7 +142,7 @@ def build_app(
     """
     kafka = config.kafka
     app = StreamsApp(
-        kafka.application_id,
+        kafka.group,
         broker=[URL(address) for address in faust_brokers(kafka)],
         broker_credentials=faust_credentials(kafka),
         broker_client_id=f"fiftytwo-{kafka.application_id}",
@@ -197,7 +198,7 @@ def assemble(
     assert isinstance(consumer, BatchConsumer)
     ports = build_ports(config, terms, cast(Consumer, consumer), consumer.commit_positions, metrics, probe)
     assignment.connect(replace(ports, events=assignment.events))
-    return Assembled(app, assignment, terms.markets)
+    return Assembled(app, assignment, terms.markets, lambda: consumer.bounds([TP(topics.ticks, 0)]))
 
 
 def terms_of_config(config: Config) -> Terms:
@@ -246,7 +247,7 @@ def build_ports(
 
     def committer(seat: Seat) -> Committer:
         if exactly_once:
-            name = transactional_id(kafka.application_id, seat)
+            name = transactional_id(kafka.group, seat)
             return ExactlyOnce(kafka, name, timeout_seconds=config.commits.timeout_s, probe=probe)
         return AtLeastOnce(kafka, commit_positions, probe=probe)
 
@@ -268,9 +269,9 @@ def build_ports(
     )
 
 
-def transactional_id(application: str, seat: Seat) -> str:
+def transactional_id(group: str, seat: Seat) -> str:
     """Return the name under which a partition's transactions are known to the brokers."""
-    return f"{application}-{seat.kind}-{seat.number}"
+    return f"{group}-{seat.kind}-{seat.number}"
 
 
 def join_rules_of(news: News) -> JoinRules:

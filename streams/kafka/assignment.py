@@ -81,11 +81,13 @@ class Assignment:
     async def revoke(self) -> None:
         """Stop all partitions and commit what they have read. Their states are kept until the next assignment."""
         async with self._changing:
+            self._unassigned()
             await self._stop(self._connected().settings.revoke_ms / 1000)
 
     async def stop(self, seconds: float) -> None:
         """Stop all partitions for good: commit what they have read, with a snapshot, unless that takes too long."""
         async with self._changing:
+            self._unassigned()
             await self._stop(seconds, final=True)
             self._kept.clear()
 
@@ -164,6 +166,12 @@ class Assignment:
     def _waiting(self, seat: Seat, reason: str | None) -> None:
         name = f"partition {seat.number}" if seat.kind == STATE else f"partition {seat.number} of the router"
         self._health.waiting(name, None if reason is None else f"{name} {reason}")
+        self._metrics.waiting_counted(self._health.waiting_count)
+
+    # At once: what is stopping is no longer live, and what follows may take long or never come.
+    def _unassigned(self) -> None:
+        self._health.unassigned()
+        self._count()
 
     def _count(self) -> None:
         self._metrics.partitions_counted(live=self._health.live, replaying=self._health.replaying)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -99,8 +99,15 @@ class Batch:
     records_total: int
 
 
-async def read_batches_of(kafka: Kafka, topic: str) -> AsyncGenerator[Batch, None]:
+async def read_batches_of(
+    kafka: Kafka, topic: str, *, starts: Mapping[int, int] | None = None
+) -> AsyncGenerator[Batch, None]:
     """Yield all that a topic holds now, some thousand records at a time.
+
+    Args:
+        kafka: Where Kafka is.
+        topic: Its full name, prefix included.
+        starts: Where to begin, by partition; where the log begins later, and of other partitions, with the oldest.
 
     Raises:
         BrokersUnreachable: No broker answered.
@@ -109,8 +116,10 @@ async def read_batches_of(kafka: Kafka, topic: str) -> AsyncGenerator[Batch, Non
     async with _consumer(kafka, [topic]) as (consumer, partitions):
         first: dict[TopicPartition, int] = await consumer.beginning_offsets(partitions)
         ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        for each in partitions:
+            first[each] = min(max(first[each], (starts or {}).get(each.partition, 0)), ends[each])
+            consumer.seek(each, first[each])
         total = sum(ends[each] - first[each] for each in partitions)
-        await consumer.seek_to_beginning(*partitions)
         while [each for each in partitions if await consumer.position(each) < ends[each]]:
             for partition, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
                 if wanted := [record for record in records if record.offset < ends[partition]]:
@@ -147,8 +156,13 @@ async def read_one(kafka: Kafka, topic: str, partition: int, offset: int) -> Fol
     raise RecordMissing(f"expected a record at offset {offset} of {topic}, found none from there to the end")
 
 
-@asynccontextmanager
-async def _consumer(kafka: Kafka, topics: Sequence[str]) -> AsyncIterator[tuple[Any, list[TopicPartition]]]:
+async def partitions_of(kafka: Kafka, topics: Sequence[str]) -> dict[str, int]:
+    """Return how many partitions topics have.
+
+    Raises:
+        BrokersUnreachable: No broker answered.
+        TopicMissing: A topic is not there.
+    """
     async with connect(kafka) as admin:
         counts = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(None)}
     for topic in topics:
@@ -156,6 +170,12 @@ async def _consumer(kafka: Kafka, topics: Sequence[str]) -> AsyncIterator[tuple[
             near = difflib.get_close_matches(topic, counts, n=1, cutoff=0.7)
             hint = f"there is {near[0]}; check --prefix" if near else "run `fiftytwo topics apply`, or check --prefix"
             raise TopicMissing(f"expected the topic {topic} at {kafka.bootstrap_servers}, found none: {hint}")
+    return {topic: counts[topic] for topic in topics}
+
+
+@asynccontextmanager
+async def _consumer(kafka: Kafka, topics: Sequence[str]) -> AsyncIterator[tuple[Any, list[TopicPartition]]]:
+    counts = await partitions_of(kafka, topics)
     consumer: Any = AIOKafkaConsumer(
         client_id="fiftytwo-follow",
         group_id=None,

@@ -12,6 +12,10 @@ from typing import Any, Final
 LIBRARIES: Final = ("aiokafka", "faust", "mode", "asyncio", "streams.kafka.app", "streams.kafka.transport")
 """Their news is ours to tell; their warnings are let through. The two modules of ours hold Faust's subclasses only."""
 
+SPARING: Final = "aiokafka"
+SPARING_SECONDS: Final = 10.0
+TOLD_ELSEWHERE: Final = "Unexpected error in sender routine"
+
 
 def note(logger: logging.Logger, level: int, event: str, **fields: object) -> None:
     """Log an event with its fields. Event names are constant snake_case; what varies is a field."""
@@ -55,6 +59,29 @@ class TextLines(logging.Formatter):
         return line
 
 
+class Sparing(logging.Filter):
+    """Lets a library say the same thing once in a while: an absent broker is told of with every attempt to reach it.
+
+    What ends a producer is told by the partition that owned it, with its reason.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is to be written."""
+        if not record.name.startswith(SPARING):
+            return True
+        if str(record.msg).startswith(TOLD_ELSEWHERE):
+            return False
+        said = self._said.get((record.name, str(record.msg)))
+        if said is not None and record.created - said < SPARING_SECONDS:
+            return False
+        self._said[record.name, str(record.msg)] = record.created
+        return True
+
+
 def configure(level: str, form: str) -> None:
     """Send the log of this process to standard error. Called once, by the command line's worker.
 
@@ -64,6 +91,7 @@ def configure(level: str, form: str) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    handler.addFilter(Sparing())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -1,7 +1,7 @@
 """A name for this worker that lasts over restarts, so that a restart does not move its partitions.
 
 Kafka keeps the partitions of a member that comes back under its name within the session time-out. A worker that was
-given no name takes the machine's and the first number that no other worker of the same application on this machine
+given no name takes the machine's and the first number that no other worker of the same group and topics on this machine
 holds. The number is held by a lock on a file, which the system lets go when the process ends, however it ends.
 """
 
@@ -44,7 +44,9 @@ class Membership:
     def _find(self, kafka: Kafka) -> str | None:
         if kafka.group_instance_id:
             return None if kafka.group_instance_id == DYNAMIC else kafka.group_instance_id
-        group = hashlib.sha256(repr((kafka.bootstrap_servers, kafka.application_id)).encode()).hexdigest()[:16]
+        # A member that comes back is handed what it had, so that one with other topics must have another name.
+        group = _digest(kafka.bootstrap_servers, kafka.application_id, kafka.prefix)
+        topics = f"{_digest(kafka.prefix)[:6]}-" if kafka.prefix else ""
         folder = cache_folder().parent / "members"
         try:
             import fcntl
@@ -58,11 +60,15 @@ class Membership:
                     os.close(lock)
                     continue
                 self._lock = lock
-                return f"{_machine()}-{number}"
+                return f"{_machine()}-{topics}{number}"
         except (ImportError, OSError):
             pass
         # Nowhere to keep a lock: two workers of one name would push each other out, so this one has none.
         return None
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def _machine() -> str:

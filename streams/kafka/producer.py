@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
 from streams.config import Kafka
 from streams.kafka import probe as probes
@@ -28,8 +29,8 @@ BATCH_BYTES: Final = 262_144
 REQUEST_SECONDS: Final = 40
 """Without transactions a request is sent again as often as it must: its records carry their sequence."""
 
-RETRY_SECONDS: Final = 0.5
-"""How long to wait between attempts to reach a broker."""
+CHECK_SECONDS: Final = 30.0
+"""A new cluster makes its topic of transactions when it is first asked, which takes some seconds."""
 
 CommitPositions = Callable[[Mapping[Any, int]], Awaitable[None]]
 
@@ -85,16 +86,28 @@ class _Writer:
         topic, partition = place
         acknowledged: list[asyncio.Future[Any]] = []
         batch = self._producer.create_batch()
+
+        async def send() -> None:
+            acknowledgement = await self._producer.send_batch(batch, topic, partition=partition)
+            # Of several that fail the first is raised; nobody will ask the others.
+            acknowledgement.add_done_callback(_look_at)
+            acknowledged.append(acknowledgement)
+
         for record in records:
             if not _append(batch, record):
-                acknowledged.append(await self._producer.send_batch(batch, topic, partition=partition))
+                await send()
                 batch = self._producer.create_batch()
                 _append(batch, record)
         count: int = batch.record_count()
-        acknowledged.append(await self._producer.send_batch(batch, topic, partition=partition))
+        await send()
         *_, last = await asyncio.gather(*acknowledged)
         offset: int = last.offset
         return offset + count
+
+
+def _look_at(acknowledgement: asyncio.Future[Any]) -> None:
+    if not acknowledgement.cancelled():
+        acknowledgement.exception()
 
 
 def _append(batch: Any, record: Output) -> bool:
@@ -121,7 +134,7 @@ class ExactlyOnce(_Writer):
         )
         super().__init__(producer, probe)
         self._timeout_seconds = timeout_seconds
-        self._group = kafka.application_id
+        self._group = kafka.group
 
     async def start(self) -> None:
         """Connect, and fence the owner before: the broker settles its transaction and refuses all that it sends."""
@@ -216,3 +229,25 @@ def _options(kafka: Kafka) -> dict[str, Any]:
         "linger_ms": 0,
         **client_settings(kafka),
     }
+
+
+async def check_transactions(kafka: Kafka) -> str | None:
+    """Return why the brokers cannot do what exactly-once delivery asks of them, or None when they can.
+
+    Called once, when a worker starts: a transactional producer is begun as each partition will begin its own.
+    """
+    timeout_seconds = CHECK_SECONDS
+    name = f"{kafka.application_id}-check"
+    committer = ExactlyOnce(kafka, name, timeout_seconds=timeout_seconds, probe=probes.passed)
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await committer.start()
+    except TimeoutError:
+        return f"none that began within {timeout_seconds:g} s"
+    except IncompatibleBrokerVersion as error:
+        return f"brokers without them ({error})"
+    except KafkaError as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        await committer.close(finished=True)
+    return None

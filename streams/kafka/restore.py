@@ -114,15 +114,15 @@ def find_start(
     """
     own = read_committed(records, identity, STATE)
     series = series_keys(records, identity)
-    manifests, refused = _manifests(records, identity, series)
+    wanted = {topic: own.positions.get(topic) if own else group[topic] for topic in (topics.ticks, topics.news)}
+    fresh = all(at is None for at in wanted.values())
+    manifests, refused = _manifests(records, identity, series, fresh=fresh)
     positions_of = {name: _positions(manifest, topics) for name, manifest in manifests.items()}
     recorded = _recorded(records, identity, manifests, positions_of, refused)
-    wanted = {topic: own.positions.get(topic) if own else group[topic] for topic in (topics.ticks, topics.news)}
     committed = {topic: bounds[topic][0] if at is None else at for topic, at in wanted.items()}
     for topic, offset in committed.items():
         if offset > bounds[topic][1]:
             raise _past_end(topic, identity.partition, offset, bounds[topic][1])
-    fresh = all(at is None for at in wanted.values())
 
     def start(at: dict[str, int], terms: Terms, goal: dict[str, int], snapshot: Snapshot | None) -> Start:
         return Start(
@@ -159,7 +159,7 @@ def find_start(
 
 # The manifests of the partition's snapshots and recorded terms; what cannot be read is noted.
 def _manifests(
-    records: Mapping[bytes, bytes], identity: Identity, series: Mapping[str, list[bytes]]
+    records: Mapping[bytes, bytes], identity: Identity, series: Mapping[str, list[bytes]], *, fresh: bool
 ) -> tuple[dict[str, Manifest], list[SnapshotRefused]]:
     found: dict[str, Manifest] = {}
     refused: list[SnapshotRefused] = []
@@ -169,7 +169,8 @@ def _manifests(
             found[name] = read_manifest(records, identity, name)
         except SnapshotRefused as error:
             refused.append(error)
-    if not names:
+    if not names and not fresh:
+        # Another application's snapshots are worth a word to one that should have its own.
         try:
             read_snapshot(records, identity)
         except SnapshotRefused as error:

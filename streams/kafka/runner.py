@@ -26,7 +26,9 @@ from streams.kafka.pacing import CommitPace
 from streams.kafka.partition import Runtime
 from streams.kafka.probe import DURING_REPLAY, Probe, passed
 from streams.kafka.producer import Committer
+from streams.kafka.slices import slices
 from streams.kafka.transactions import InDoubt
+from streams.kafka.written import count_written
 from streams.web.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,7 @@ class _Cursor:
     sets: deque[Fetched] = field(default_factory=deque)
     append_ns: int = 0
     gaps: int = 0
+    byte_seconds: float = 0.0  # what reading the last set took
 
 
 class PartitionRunner:
@@ -136,6 +139,7 @@ class PartitionRunner:
         self._outbox = Outbox()
         self._commit: asyncio.Task[None] | None = None
         self._commit_begun: float | None = None
+        self._read_seconds = 0.0
         self._output_at: float | None = None  # since when an output waits
         self._is_stalled = False
         self._missing: RecordsMissing | None = None
@@ -159,7 +163,7 @@ class PartitionRunner:
             return
         cursor.gaps = 0
         cursor.expected = fetched.next_offset
-        cursor.sets.append(fetched)
+        cursor.sets.extend(slices(fetched, cursor.byte_seconds))
         if len(cursor.sets) >= SETS_MAX or not self.runtime.wants(fetched.topic):
             self._reader.hold(fetched.topic, self.runtime.partition)
         self._wake.set()
@@ -176,6 +180,8 @@ class PartitionRunner:
                 self._commit_when_due(is_free=topic is None)
                 if topic is None:
                     await self._wait()
+                elif rest := self._pace.rest_seconds(time.monotonic(), self._read_seconds):
+                    await asyncio.sleep(rest)
                 else:
                     self._read(topic)
                     await asyncio.sleep(0)
@@ -249,7 +255,10 @@ class PartitionRunner:
         fetched = cursor.sets[0]
         started = time.perf_counter()
         effects = self.runtime.read(fetched)
-        self._metrics.batch_folded(effects.records, time.perf_counter() - started)
+        self._read_seconds = time.perf_counter() - started
+        if fetched.data:
+            cursor.byte_seconds = self._read_seconds / len(fetched.data)
+        self._metrics.batch_folded(effects.records, self._read_seconds)
         self._outbox.add(effects)
         if effects.outputs and self._output_at is None:
             self._output_at = time.monotonic()
@@ -302,7 +311,11 @@ class PartitionRunner:
         if due:
             self._pace.begun(now)
             self._commit = asyncio.create_task(self._commit_now())
-            self._commit.add_done_callback(lambda _: self._wake.set())
+            self._commit.add_done_callback(lambda _: self._commit_ended(now))
+
+    def _commit_ended(self, begun: float) -> None:
+        self._pace.ended(begun)
+        self._wake.set()
 
     def _tell_stall(self) -> None:
         waited = 0.0 if self._commit_begun is None else time.monotonic() - self._commit_begun
@@ -330,7 +343,7 @@ class PartitionRunner:
         self._commit_begun = None
         self._state.committed()
         self._metrics.commit_finished(time.perf_counter() - started)
-        self._count_written(effects)
+        count_written(effects, self.runtime.partition, self._metrics)
 
     # Positions can only be missing when retention removed them before they were read, or after a seek that raced.
     def _send_back(self, fetched: Fetched, cursor: _Cursor) -> None:
@@ -361,27 +374,6 @@ class PartitionRunner:
         lag = max(0, cursor.end - self.runtime.position(topic))
         age = max(0.0, time.time() - cursor.append_ns / NS) if lag and cursor.append_ns else 0.0
         self._metrics.lag_measured(topic, self.runtime.partition, records=lag, seconds=age)
-
-    def _count_written(self, effects: Effects) -> None:
-        now = time.time()
-        topics: dict[str, int] = {}
-        rejected: dict[tuple[str, str], int] = {}
-        signals: dict[tuple[str, str], int] = {}
-        for output in effects.outputs:
-            topics[output.topic] = topics.get(output.topic, 0) + 1
-            if output.reason:
-                rejected[output.source, output.reason] = rejected.get((output.source, output.reason), 0) + 1
-            if output.family:
-                signals[output.family, output.transition] = signals.get((output.family, output.transition), 0) + 1
-                self._metrics.signal_acknowledged(max(0.0, now - output.append_ns / NS))
-        for topic, count in topics.items():
-            self._metrics.records_produced(topic, count)
-        for (family, transition), count in signals.items():
-            self._metrics.signals_produced(family, transition, count)
-        for (topic, reason), count in rejected.items():
-            self._metrics.record_rejected(topic, reason, count)
-            fields = {"topic": topic, "partition": self.runtime.partition, "reason": reason, "count": count}
-            note(log, logging.WARNING, "records_rejected", **fields)
 
     def _measure_when_due(self) -> None:
         if time.monotonic() - self._measured_at >= MEASURE_SECONDS:

@@ -123,12 +123,13 @@ class PartitionSnapshots:
             if self._recorded_terms is None or not runtime.terms.is_same(self._recorded_terms):
                 found += self._terms()
             self._recorded_terms = runtime.terms
-        if final or self._is_due():
+        is_base_due = not final and self._is_base_due()
+        if not is_base_due and (final or self._is_due()):
             if positions != self._taken_positions:
                 found += self._taken(self._latest, LATEST)
                 self._taken_positions = positions
             self._taken_at, self._records_since, self._was_taken = self._ports.now(), 0, True
-        elif self._is_base_due():
+        elif is_base_due:
             series = f"{BASE}{self._ports.today()}"
             found += [SnapshotRecord(key, None) for key in self._gone]
             self._gone = []

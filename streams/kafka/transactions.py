@@ -19,6 +19,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import KafkaError, NodeNotReadyError
+from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.producer.sender import AddPartitionsToTxnHandler, Sender
 from aiokafka.protocol.transaction import (
     AddOffsetsToTxnRequest,
@@ -76,7 +77,12 @@ class StrictProducer(AIOKafkaProducer):
             await asyncio.wait({task}, timeout=ABANDON_SECONDS)
             if task.done() and not task.cancelled():
                 task.exception()
-        for waiter in (self._txn_manager._transaction_waiter, self._txn_manager._pid_waiter):
+        # What failed was raised once; nobody will ask these again.
+        batches = [batch for waiting in self._message_accumulator._batches.values() for batch in waiting]
+        batches += self._message_accumulator._pending_batches
+        waiters = [self._txn_manager._transaction_waiter, self._txn_manager._pid_waiter]
+        waiters += [future for batch in batches for future in (batch.future, batch._drain_waiter)]
+        for waiter in waiters:
             if waiter is not None and waiter.done() and not waiter.cancelled():
                 waiter.exception()
 
@@ -109,7 +115,8 @@ async def _add_partitions(sender: Sender, partitions: Any) -> Any:
 
 # What the code above uses beyond the documented interfaces: function -> names its code must mention.
 USED: Final[tuple[tuple[Any, tuple[str, ...]], ...]] = (
-    (AIOKafkaProducer.__init__, ("client", "_sender", "_txn_manager", "_closed")),
+    (AIOKafkaProducer.__init__, ("client", "_sender", "_txn_manager", "_closed", "_message_accumulator")),
+    (MessageAccumulator.fail_all, ("_batches", "_pending_batches")),
     (AIOKafkaProducer.start, ("_sender", "bootstrap")),
     (AIOKafkaClient.send, ("ready", "_conns")),
     (Sender._maybe_do_transactional_request, ("_do_add_partitions_to_txn", "_do_txn_commit")),

@@ -12,6 +12,7 @@ import gc
 import logging
 import signal
 import sys
+import time
 from importlib import metadata
 from typing import Any, Final, NoReturn
 
@@ -28,6 +29,7 @@ from streams.kafka.logs import configure, note, note_failure
 from streams.kafka.membership import Membership
 from streams.kafka.owner import RestartedTooOften
 from streams.kafka.probe import Probe, passed
+from streams.kafka.producer import check_transactions
 from streams.kafka.restore import PositionsRefused, StateLost
 from streams.kafka.runner import RecordsMissing
 from streams.kafka.topics import BrokersUnreachable, Problem
@@ -39,6 +41,9 @@ from streams.wire.snapshots import SnapshotRefused
 from streams.wire.warm import warm
 
 log = logging.getLogger(__name__)
+
+WATCH_SECONDS: Final = 5.0
+"""How often the brokers are asked for something, and how long they may take: an idle worker would not miss them."""
 
 STOP_SECONDS: Final = 10.0
 """A clean stop takes well under a second; past this the process ends as it is, and reads a little twice next time."""
@@ -116,6 +121,13 @@ class Worker:
         fatal = [problem for problem in problems if problem.fatal]
         if fatal:
             raise WorkerRefused(_describe(fatal))
+        if self.config.kafka.delivery == "exactly_once" and (found := await check_transactions(self.config.kafka)):
+            raise WorkerRefused(
+                f"kafka.delivery = 'exactly_once': expected brokers with transactions, found {found}. "
+                "Set kafka.delivery = 'at_least_once', or look at the brokers: a single one needs "
+                "transaction.state.log.replication.factor=1, and a user with access control WRITE on transactional ids "
+                f"that begin with {self.config.kafka.application_id!r}"
+            )
         # Before the group is joined: compiling takes longer than a member may be silent.
         await asyncio.to_thread(warm)
         membership = self._membership = Membership(self.config.kafka)
@@ -132,6 +144,7 @@ class Worker:
         self.metrics.topics_known(inputs=names.inputs, outputs=[*names.outputs, names.news, *dead_letters])
         self.metrics.watch_markets(assembled.markets)
         self._assembled = assembled
+        self.health.unassigned()
         await assembled.app.start()
         # What exists now stays: collections of what comes later need not look at it.
         gc.collect()
@@ -154,6 +167,7 @@ class Worker:
         """
         assert self._assembled is not None
         crashed: asyncio.Future[Any] = asyncio.ensure_future(self._assembled.app.crashed_with())
+        watching = asyncio.ensure_future(self._watch_brokers(self._assembled))
         try:
             await asyncio.wait([self._failed, crashed], return_when=asyncio.FIRST_COMPLETED)
             if self._failed.done():
@@ -161,6 +175,7 @@ class Worker:
             raise crashed.result()
         finally:
             crashed.cancel()
+            watching.cancel()
 
     async def stop(self) -> None:
         """Stop cleanly: commit what has been read, leave the group, close all connections. Safe to call at any time."""
@@ -182,6 +197,21 @@ class Worker:
         if self._failed.done() and not self._failed.cancelled():
             self._failed.exception()
         note(log, logging.INFO, "worker_stopped")
+
+    # Commits say by themselves that they wait; a worker that has nothing to commit finds out here.
+    async def _watch_brokers(self, assembled: Assembled) -> None:
+        answered = time.monotonic()
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            reason: str | None = None
+            try:
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await assembled.ask_brokers()
+                answered = time.monotonic()
+            except (KafkaError, OSError, TimeoutError):
+                reason = f"the brokers have not answered for {time.monotonic() - answered:.0f} s"
+            self.health.waiting("worker", reason)
+            self.metrics.waiting_counted(self.health.waiting_count)
 
     def _fail(self, error: BaseException) -> None:
         if not self._failed.done():

@@ -40,6 +40,27 @@ ENGINE_COUNTERS: Final[Mapping[str, str]] = {
     "ticks_out_of_session": "Ticks outside regular hours; they touched no state.",
     "ticks_late": "Ticks of a session that was already closed; they touched no state.",
     "ticks_ineligible": "Ticks whose sale conditions set neither high nor low.",
+    "ticks_late_amended": "Late ticks that amended the bar of a session that was over.",
+    "ticks_duplicate": "Ticks that were delivered before, known by their trade id.",
+    "cancels": "Trades that were taken back.",
+    "corrections": "Trades that were replaced by what they should have been.",
+    "cancels_unknown": "Cancels and corrections of trades that were never seen; they changed nothing.",
+    "cancels_duplicate": "Cancels and corrections that were delivered before; they changed nothing.",
+    "cancels_late": "Cancels past their horizon; the session's extreme is in doubt until a bar restates it.",
+    "statuses": "Status records folded.",
+    "actions": "Corporate actions folded, withdrawals among them.",
+    "actions_unknown": "Withdrawals of actions that are not known.",
+    "instruments": "Instrument records folded.",
+    "accepts": "Records that accept an opening gap.",
+    "session_changes": "Sessions that were cancelled or shortened during the day.",
+    "restated_after_verdict": "Bars and actions after a verdict they might have changed; it was not rewritten.",
+    "splits_suspected": "Sessions whose first trade looked like a split that nobody announced.",
+    "splits_released": "Suspected splits that were none.",
+    "splits_discarded": "Suspected splits that an action explained.",
+    "withheld_lost": "Transitions of suspected instruments past what is kept; they were not sent.",
+    "prints_held": "Trades that were not believed at once.",
+    "prints_believed": "Held trades that were confirmed.",
+    "prints_rejected": "Held trades that were not.",
     "bars": "Daily bars folded.",
     "bars_too_old": "Daily bars older than the ring of bars reaches; they were ignored.",
     "clocks": "Clock records folded.",
@@ -126,6 +147,9 @@ class Metrics:
         self._snapshots_refused = self._counter(
             "snapshots_refused", "Snapshots that were not believed at a start, by reason.", "reason"
         )
+        self._waiting = self._gauge(
+            "waiting", "Partitions, and the worker itself, that wait for the brokers; /health/ready says for what."
+        )
         self._snapshot_age = self._gauge(
             "snapshot_age_seconds", "Time since a partition's last snapshot was committed.", "partition"
         )
@@ -189,6 +213,10 @@ class Metrics:
     def partition_restored(self, seconds: float) -> None:
         """Note the time that reading and building a partition's state took, replay not included."""
         self._restore_seconds.observe(seconds)
+
+    def waiting_counted(self, count: int) -> None:
+        """Note how many partitions, or the worker itself, wait for the brokers."""
+        self._waiting.set(count)
 
     def snapshot_taken(self, seconds: float) -> None:
         """Note how long nothing was read because of a snapshot."""

@@ -8,7 +8,9 @@ only begin the replay again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -23,15 +25,26 @@ fiftytwo worker
 """
 
 
+UNASSIGNED_SECONDS_MAX: Final = 300.0
+"""A group assigns within the session and the rebalance time-out, half a minute; a member that waits ten times as long
+has been forgotten, and joins anew with a restart."""
+
+
 class WebUnavailable(OSError):
     """The address is taken or does not exist; the text says what to do."""
 
 
 class Health:
-    """What stands between this worker and being ready. The shell changes it, the server reads it."""
+    """What stands between this worker and being ready. The shell changes it, the server reads it.
 
-    def __init__(self) -> None:
+    Args:
+        now: Seconds of a clock that never goes back.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._live: dict[int, bool] | None = None
+        self._unassigned_at: float | None = None
         self._failures: list[str] = []
         self._waiting: dict[str, str] = {}
 
@@ -45,8 +58,15 @@ class Health:
         """Return how many assigned partitions still replay their log."""
         return len(self._live or {}) - self.live
 
+    def unassigned(self) -> None:
+        """Note that the worker has no partitions until the group assigns some: it joins, or gave all of them back."""
+        self._live = None
+        if self._unassigned_at is None:
+            self._unassigned_at = self._now()
+
     def assigned(self, partitions: Iterable[int]) -> None:
         """Note the whole assignment. Partitions that stay keep their state, new ones replay first."""
+        self._unassigned_at = None
         before = self._live or {}
         self._live = {partition: before.get(partition, False) for partition in sorted(partitions)}
 
@@ -67,13 +87,22 @@ class Health:
         else:
             self._waiting[name] = reason
 
+    @property
+    def waiting_count(self) -> int:
+        """Return how many wait for the brokers."""
+        return len(self._waiting)
+
     def failed(self, reason: str) -> None:
         """Note what only a restart can mend."""
         self._failures.append(reason)
 
     def failures(self) -> list[str]:
         """Return why the worker should be restarted; empty while it works."""
-        return list(self._failures)
+        waited = 0.0 if self._unassigned_at is None else self._now() - self._unassigned_at
+        if waited < UNASSIGNED_SECONDS_MAX:
+            return list(self._failures)
+        forgotten = f"the group has not assigned partitions for {waited:.0f} s: a restart joins it anew"
+        return [*self._failures, forgotten]
 
     def not_ready(self) -> list[str]:
         """Return what stands between the worker and being ready; empty when it is ready.

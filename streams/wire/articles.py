@@ -56,12 +56,12 @@ class _ArticleFields(msgspec.Struct):
     article_id: str
     source: str
     title: str | None = None
-    published_at: str | int | None = None
-    received_at: str | int | None = None
-    updated_at: str | int | None = None
+    published_at: str | int | float | None = None
+    received_at: str | int | float | None = None
+    updated_at: str | int | float | None = None
     published_raw: str | None = None
     action: str = news.ACTION_CREATED
-    version: int | None = None
+    version: int | float | None = None
     provider: str | None = None
     summary: str | None = None
     body: str | None = None
@@ -121,7 +121,7 @@ def decode_article(value: bytes, *, received_ns: int | None = None) -> Article:
     fields: _ArticleFields = checks.decode(_articles, value)
     checks.choice("action", fields.action, news.ACTIONS, "invalid_action")
     deleted = fields.action == news.ACTION_DELETED
-    title = (fields.title or "").strip()
+    title = checks.limited("title", fields.title or "", news.TITLE_CHARACTERS_MAX).strip()
     if not title and not deleted:
         raise checks.refused(
             "missing_field", "expected a title, found none; every article but a deleted one has a title"
@@ -141,7 +141,7 @@ def decode_article(value: bytes, *, received_ns: int | None = None) -> Article:
         article_id=article_id,
         source=checks.text("source", fields.source, news.NAME_CHARACTERS_MAX),
         version=_version(fields, updated_ns),
-        title=checks.limited("title", title, news.TITLE_CHARACTERS_MAX),
+        title=title,
         published_ns=published_ns,
         received_ns=received_ns,
         action=fields.action,
@@ -340,7 +340,7 @@ def _tags(fields: Sequence[str | _TagFields]) -> tuple[Tag, ...]:
             if isinstance(field, str)
             else news.tag(field.raw, given=field.slug, scheme=field.scheme, code=field.code)
         )
-        checks.limited("a tag", tag.raw, news.TAG_CHARACTERS_MAX)
+        checks.limited("a tag", field if isinstance(field, str) else field.raw, news.TAG_CHARACTERS_MAX)
         if tag.slug:
             found.setdefault(tag.slug, tag)
     return tuple(found.values())

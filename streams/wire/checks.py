@@ -65,9 +65,17 @@ def refused(reason: str, message: str) -> RecordRefused:
     return RecordRefused("validate", reason, message)
 
 
-def time(name: str, value: str | int) -> int:
+def whole(name: str, value: float) -> int:
+    """Return a whole number; producers without integers write 1.0 or 1.759e18, which is one by JSON Schema too."""
+    if isinstance(value, float) and not value.is_integer():
+        raise refused("wrong_type", f"expected {name} to be a whole number, found {value}")
+    return int(value)
+
+
+def time(name: str, value: str | float) -> int:
     """Return a time in nanoseconds, from RFC 3339 with a zone or from nanoseconds."""
-    if isinstance(value, int):
+    if not isinstance(value, str):
+        value = whole(name, value)
         if not TIME_MIN_NS <= value <= TIME_MAX_NS:
             raise refused("invalid_time", f"{name}: expected nanoseconds in the years 1900 to 2199, found {value}")
         return value
@@ -78,8 +86,9 @@ def time(name: str, value: str | int) -> int:
         raise refused(reason, f"{name}: {error}") from None
 
 
-def version(value: int) -> int:
+def version(value: float) -> int:
     """Return a version that fits 63 bits."""
+    value = whole("version", value)
     if not 0 <= value <= VERSION_MAX:
         raise refused("invalid_version", f"expected a version from 0 to 2^63 - 1, found {str(value)[:60]}")
     return value

@@ -19,16 +19,44 @@ from typing import Any, Final
 import numpy as np
 
 from streams.core.layout import BAR
-from streams.core.rows import HOT, PARTITION, WARM
+from streams.core.rows import (
+    COLD,
+    HOT,
+    OUT,
+    OVERRIDE,
+    OVERRIDES_MAX,
+    PARTITION,
+    PRICE_NEVER,
+    TAPE,
+    WARM,
+)
 from streams.core.snapshot import BAR_GROUP_ROWS, BAR_PERIOD_BITS, ID, LAYOUT_NUMBER, EngineState
 
 Description = dict[str, Any]
 """What a manifest says of its layout: `types` by name, `rows` of a piece by name."""
 
-ROWS: Final[Mapping[str, int]] = {"instruments": 4096, "hot": 4096, "warm": 64}
+ROWS: Final[Mapping[str, int]] = {
+    "instruments": 4096,
+    "hot": 4096,
+    "warm": 64,
+    "cold": 64,
+    "tape": 256,
+    "withheld": 64,
+    "overrides": OVERRIDES_MAX,
+}
 """Rows of a piece."""
 
-_TYPES: Final = {"instruments": ID, "hot": HOT, "warm": WARM, "bars": BAR, "partition": PARTITION}
+_TYPES: Final = {
+    "instruments": ID,
+    "hot": HOT,
+    "warm": WARM,
+    "cold": COLD,
+    "tape": TAPE,
+    "withheld": OUT,
+    "overrides": OVERRIDE,
+    "bars": BAR,
+    "partition": PARTITION,
+}
 _FIELDS: Final = "fields"
 _ITEM_BYTES: Final = "item_bytes"
 
@@ -60,13 +88,47 @@ class Before:
 Migration = Callable[[Before, EngineState], None]
 """Changes a state in place, whose fields hold what the older fields of their names held; the others are zero."""
 
-MIGRATIONS: Final[dict[int, Migration]] = {}
-"""From each layout's number to the step to the next one, which works on the present layout. A layout whose fields only
-came, went or moved has an entry that does nothing: without an entry an older snapshot is refused."""
-
 
 def nothing_more(before: Before, state: EngineState) -> None:
     """Leave a state as it is: the migration of a layout where zero is right for what is new."""
+
+
+def to_tape_and_best_prices(before: Before, state: EngineState) -> None:
+    """Layout 1 knew of each session its extremes and its last price, and of each signal its trigger, and no more.
+
+    What it did not know stays unknown: below the extremes is a floor, and there may have been more trades beyond a
+    level. Bars were as raw as they are, so every level is its own source.
+    """
+    hot, warm = state.hot, state.warm
+    traded = before.warm["traded"] != 0
+    for side, name in enumerate(("high", "low")):
+        price = np.where(traded, before.warm[name], 0)
+        warm["best"][:, side, 0] = warm["floor"][:, side] = price
+        warm["best_trades"][:, side, 0] = warm["best_count"][:, side] = traded
+    seen = before.warm["last_seen"] != 0
+    hot["prints"] = seen
+    state.tape["print"]["price"][:, 0] = np.where(seen, before.hot["last"], 0)
+    warm["judged_close"] = np.where(seen & (before.warm["closed"] != 0), before.hot["last"], 0)
+    for name in ("window_start", "window_end", "sessions", "sessions_expected", "window_status"):
+        warm[name][:, 0] = before.warm[name]
+    for kind in ("level", "signal"):
+        warm[f"{kind}_raw"] = warm["level" if kind == "level" else "signal_level"]
+        warm[f"{kind}_numerator"] = warm[f"{kind}_denominator"] = 1
+    warm["standing"] = warm["ordinal"]
+    warm["of_window"] = warm["ordinal"] <= 1
+    warm["reach"][:, :2] = before.warm["signal_level"] + np.array([1, -1])
+    first = state.cold["first"][:, :2, 0]
+    for name, source in (("time_ns", "trigger_ns"), ("price", "trigger_price"), ("kind", "kind")):
+        first[name] = before.warm[source]
+    first["trade_id"], first["conditions"] = before.warm["trigger_id"], before.warm["trigger_conditions"]
+    state.cold["firsts"][:, :2] = state.cold["firsts_full"][:, :2] = before.warm["ordinal"] > 0
+    warm["rule_low"] = hot["band_low"] = PRICE_NEVER
+    warm["rule_high"] = hot["band_high"] = 0
+
+
+MIGRATIONS: Final[dict[int, Migration]] = {1: to_tape_and_best_prices}
+"""From each layout's number to the step to the next one, which works on the present layout. A layout whose fields only
+came, went or moved has an entry that does nothing: without an entry an older snapshot is refused."""
 
 
 @cache

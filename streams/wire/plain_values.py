@@ -191,7 +191,13 @@ def read_conditions(buffer: Bytes, at: int, end: int, codes: Integers, first: in
 # The start of the day written at `at` with the T after it, in nanoseconds, or 0; 1970-01-01 is left to the other way.
 @njit
 def _date_ns(buffer: Bytes, at: int) -> int:
-    if buffer[at + 4] != 0x2D or buffer[at + 7] != 0x2D or buffer[at + 10] != 0x54:
+    return date_days(buffer, at) * DAY_NS if buffer[at + 10] == 0x54 else 0
+
+
+@njit
+def date_days(buffer: Bytes, at: int) -> int:
+    """Return the date in the ten bytes from `at`, in days since 1970; 0 where it is none, or that very day."""
+    if buffer[at + 4] != 0x2D or buffer[at + 7] != 0x2D:
         return 0
     year = _digits(buffer, at, np.int64(4))
     month = _digits(buffer, at + 5, np.int64(2))
@@ -205,8 +211,7 @@ def _date_ns(buffer: Bytes, at: int) -> int:
         year -= 1
         month += 12
     # Years run from March, so that the leap day is the last of its year; the same calendar as units.days_since_1970.
-    days = year * 365 + year // 4 - year // 100 + year // 400 + (153 * (month - 3) + 2) // 5 + day - 1 - 719_468
-    return days * DAY_NS
+    return year * 365 + year // 4 - year // 100 + year // 400 + (153 * (month - 3) + 2) // 5 + day - 1 - 719_468
 
 
 # A decimal number of exactly `count` digits; -1 for any other.

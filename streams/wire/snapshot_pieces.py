@@ -5,6 +5,10 @@
 | `instruments/<n>` | ids of 4,096 rows, 32 bytes each |
 | `hot/<n>` | hot rows of 4,096 instruments |
 | `warm/<n>` | warm rows of 64 instruments: few move within ten seconds |
+| `cold/<n>` | cold rows of 64 instruments |
+| `tape/<n>` | tapes of 256 instruments |
+| `withheld/<n>` | 64 withheld transitions, where any were |
+| `overrides/0` | sessions that the log changed, where any were |
 | `bars/<group>/<period>` | bars of 512 instruments in 16 days: row count, bars of each row, bars |
 | `calendar/<mic>` | the sessions of a market |
 | `extended/<mic>` | their extended hours |
@@ -46,6 +50,8 @@ Pieces = dict[str, memoryview]
 ID_ROWS: Final = ROWS["instruments"]
 HOT_ROWS: Final = ROWS["hot"]
 WARM_ROWS: Final = ROWS["warm"]
+COLD_ROWS: Final = ROWS["cold"]
+TAPE_ROWS: Final = ROWS["tape"]
 STORY_NUMBERS: Final = 256
 VERSION_NUMBERS: Final = 256
 SIGNAL_NUMBERS: Final = 64
@@ -101,7 +107,7 @@ def layout_name() -> str:
     """Return the name of the layout of everything stored: another layout, another name."""
     shapes = [(kind.__name__, [(field.name, str(field.type)) for field in fields(kind)]) for kind in (ArticleCopy, Tag)]
     records = [(kind.__name__, kind.__struct_fields__) for kind in (_StoryRecord, _VersionRecord, _SignalRecord)]
-    sizes = (ID_ROWS, HOT_ROWS, WARM_ROWS, STORY_NUMBERS, VERSION_NUMBERS, SIGNAL_NUMBERS)
+    sizes = (*ROWS.values(), STORY_NUMBERS, VERSION_NUMBERS, SIGNAL_NUMBERS)
     text = repr((LAYOUT_NUMBER, layout_digest(), shapes, records, sizes, _SESSION.descr))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -209,9 +215,16 @@ def engine_state(
         state.partition[0][name] = partition_row[name]
     hot, warm = (_rows_of(pieces, name, rows, layout) for name in ("hot", "warm"))
     state.ids[:] = _rows_of(pieces, "instruments", rows, layout)
+    found = [(state.hot, hot), (state.warm, warm)]
+    # The first layout had no others.
+    for name, array in (("cold", state.cold), ("tape", state.tape)):
+        if name in layout.types:
+            found.append((array, _rows_of(pieces, name, rows, layout)))
     # Equal types are copied whole: field by field takes ten times as long.
-    for array, stored in ((state.hot, hot), (state.warm, warm)):
+    for array, stored in found:
         array[:] = stored if stored.dtype == array.dtype else converted(stored, array.dtype)
+    for name, array in (("withheld", state.withheld), ("overrides", state.overrides)):
+        _place_blocks(pieces, name, array, layout)
     counts = state.warm["bar_count"].copy()
     state.warm["bar_count"] = 0
     places = sorted(tuple(map(int, name.split("/")[1:])) for name in pieces if name.startswith("bars/"))
@@ -284,6 +297,17 @@ def sessions_of(pieces: Pieces, mics: Iterable[str]) -> tuple[Sessions, ...]:
         more = [extended[name].copy() for name in _EXTENDED.names or ()] if len(extended) else []
         found.append(Sessions(mic, *regular, *more))
     return tuple(found)
+
+
+# Blocks that were ever in use; the others are zero.
+def _place_blocks(pieces: Pieces, name: str, array: np.ndarray, layout: Layout) -> None:
+    for piece in pieces:
+        if piece.startswith(f"{name}/"):
+            start = int(piece.split("/")[1]) * layout.rows[name]
+            stored = np.frombuffer(pieces[piece], layout.types[name])
+            array[start : start + len(stored)] = (
+                stored if stored.dtype == array.dtype else converted(stored, array.dtype)
+            )
 
 
 def _rows_of(pieces: Pieces, name: str, rows: int, layout: Layout) -> np.ndarray:

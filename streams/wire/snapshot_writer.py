@@ -29,7 +29,7 @@ from streams.core.snapshot import (
     empty_state,
 )
 from streams.wire import snapshot_pieces as pieces
-from streams.wire.layouts import described
+from streams.wire.layouts import ROWS, described
 from streams.wire.snapshots import (
     FRAME,
     LATEST,
@@ -240,12 +240,20 @@ class _Copy:
             ("instruments", state.ids, before.ids, pieces.ID_ROWS),
             ("hot", state.hot, before.hot, pieces.HOT_ROWS),
             ("warm", state.warm, before.warm, pieces.WARM_ROWS),
+            ("cold", state.cold, before.cold, pieces.COLD_ROWS),
+            ("tape", state.tape, before.tape, pieces.TAPE_ROWS),
         ):
             changed = set(changed_blocks(array, array_before, rows))
             if len(state) > self._rows:
                 changed |= set(range(self._rows // rows, (len(state) - 1) // rows + 1))
             for number in sorted(changed):
                 yield f"{name}/{number}", pieces.rows_piece(array, number, rows)
+        for name, array, array_before in (
+            ("withheld", state.withheld, before.withheld),
+            ("overrides", state.overrides, before.overrides),
+        ):
+            for number in changed_blocks(array, array_before, ROWS[name]):
+                yield f"{name}/{number}", pieces.rows_piece(array, number, ROWS[name])
         groups = set()
         for group, period in changed_bars(state, before):
             yield f"bars/{group}/{period}", pieces.bars_piece(state, group, period)
@@ -261,6 +269,10 @@ class _Copy:
         self._state.ids[:rows] = state.ids
         _words(self._state.hot[:rows])[:] = _words(state.hot)
         _words(self._state.warm[:rows])[:] = _words(state.warm)
+        _words(self._state.cold[:rows])[:] = _words(state.cold)
+        _words(self._state.tape[:rows])[:] = _words(state.tape)
+        _words(self._state.withheld)[:] = _words(state.withheld)
+        _words(self._state.overrides)[:] = _words(state.overrides)
         for group in groups:
             in_group = slice(group * BAR_GROUP_ROWS, min((group + 1) * BAR_GROUP_ROWS, rows))
             _words(self._state.rings[in_group])[:] = _words(state.rings[in_group])
@@ -268,8 +280,10 @@ class _Copy:
     def _with_room(self, rows: int) -> EngineState:
         if rows > len(self._state):
             before, self._state = self._state, empty_state(max(rows, 2 * len(self._state)))
-            for name in ("ids", "hot", "warm", "rings"):
+            for name in ("ids", "hot", "warm", "cold", "tape", "rings"):
                 getattr(self._state, name)[: self._rows] = getattr(before, name)[: self._rows]
+            self._state.withheld[:] = before.withheld
+            self._state.overrides[:] = before.overrides
         return self._state
 
 

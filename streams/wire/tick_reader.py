@@ -18,12 +18,13 @@ import numpy.typing as npt
 
 from streams.core.compiled import inlined, njit
 from streams.core.eligibility import CODE_UNKNOWN, PROFILE_CTA, PROFILE_UTP, combine
-from streams.core.instruments import ID_BYTES, find_row
 from streams.core.layout import CONDITION_COUNT, KIND_TICK, TRADE_ID_BYTES, VENUE_CHARACTERS, VENUE_MASK
 from streams.core.units import PRICE_MAX, SIZE_MAX
-from streams.core.words import Bytes, first_bytes, pointer_to, word_at, words_of
+from streams.core.words import Bytes, pointer_to, word_at, words_of
+from streams.wire.binary_reader import read_binary
+from streams.wire.binary_ticks import LENGTH_SHORT, MAGIC
+from streams.wire.plain_objects import QUOTE, read_instrument, read_key, skip_space
 from streams.wire.plain_values import (
-    DATE_WORDS,
     Integers,
     read_conditions,
     read_decimal,
@@ -31,12 +32,28 @@ from streams.wire.plain_values import (
     read_time,
     string_length,
 )
-
-# What became of a record.
-STATUS_NULL: Final = 0
-STATUS_PLAIN: Final = 1
-STATUS_OTHER: Final = 2  # not plain: to be decoded the thorough way
-STATUS_UNKNOWN: Final = 3  # plain so far, but its instrument has no row yet
+from streams.wire.tick_memory import (
+    CODE_COUNT,
+    CODES,
+    KEY_LENGTH,
+    PRICE_VALUE,
+    PROFILE,
+    ROW,
+    SEGMENTS,
+    SIZE_VALUE,
+    SLOT_MASK,
+    STATUS_NULL,
+    STATUS_OTHER,
+    STATUS_PLAIN,
+    STATUS_UNKNOWN,
+    TIME,
+    TRADE_ID_LENGTH,
+    TRADE_ID_START,
+    UNKNOWN_CODES,
+    VALUES_END,
+    VENUE_NUMBER,
+    clear,
+)
 
 # What a value is. A string's quotes belong to the literal bytes around it.
 _END: Final = 0
@@ -54,38 +71,18 @@ _TRADE_ID: Final = 11
 _TYPE: Final = 12
 _REQUIRED: Final = 0b1111  # instrument, time, price and size
 
-# The reader's memory, after that of `read_time`: what it knows from the records before, and the values of the one being
-# read. One array holds all of it, so that helpers take one pointer.
-_SEGMENTS: Final = DATE_WORDS  # how many segments the remembered shape has; 0 without one
-UNKNOWN_CODES: Final = DATE_WORDS + 1  # running count of trades with a sale condition that the table cannot judge
-_SLOT_MASK: Final = DATE_WORDS + 2  # the size of the instruments' hash table less one
-_KEY_LENGTH: Final = DATE_WORDS + 3
-_ROW: Final = DATE_WORDS + 4
-_TIME: Final = DATE_WORDS + 5
-_PRICE_VALUE: Final = DATE_WORDS + 6
-_SIZE_VALUE: Final = DATE_WORDS + 7
-_PROFILE: Final = DATE_WORDS + 8  # by tape, -1 without one
-_TRADE_ID_START: Final = DATE_WORDS + 9
-_TRADE_ID_LENGTH: Final = DATE_WORDS + 10
-_CODE_COUNT: Final = DATE_WORDS + 11
-_VENUE_NUMBER: Final = DATE_WORDS + 12
-_CODES: Final = DATE_WORDS + 13
-_SHAPE: Final = _CODES + CONDITION_COUNT
+# The shape of the record before, behind the values of the one being read.
+_SHAPE: Final = VALUES_END
 _SEGMENT_WORDS: Final = 5  # kind, length, three words
 _LITERAL_BYTES_MAX: Final = 24
 _SEGMENTS_MAX: Final = 10  # every known key once, and the end
 MEMORY_WORDS: Final = _SHAPE + _SEGMENT_WORDS * _SEGMENTS_MAX
 
-_QUOTE: Final = 0x22
-_KEY_BYTES_MAX: Final = 10
 _RECORD_BYTES_MIN: Final = 8  # what `word_at` asks for; the shortest tick has more
 
-# The known keys in the order of their bits, as words and lengths; every one fits ten bytes.
-_FIELDS: Final = (b"instrument", b"time", b"price", b"size", b"conditions", b"tape", b"venue", b"trade_id", b"type")
-_FIELD_WORDS: Final = np.array([words_of(name, 2) for name in _FIELDS], np.int64)
-_FIELD_LENGTHS: Final = np.array([len(name) for name in _FIELDS], np.int64)
-# The kind of each field's value where it is a string, and where it is not; -1 where that is not plain.
-_KINDS_QUOTED: Final = np.array([_INSTRUMENT, _TIME_TEXT, _PRICE, _SIZE, -1, _TAPE, _VENUE, _TRADE_ID, _TYPE], np.int64)
+# The kind of each field's value where it is a string, and where it is not; -1 where that is not plain. Fields past
+# these are no trade's.
+_KINDSQUOTED: Final = np.array([_INSTRUMENT, _TIME_TEXT, _PRICE, _SIZE, -1, _TAPE, _VENUE, _TRADE_ID, _TYPE], np.int64)
 _KINDS_BARE: Final = np.array([-1, _TIME_INTEGER, _PRICE_NUMBER, _SIZE_NUMBER, _CONDITIONS, -1, -1, -1, -1], np.int64)
 _TICK_WORD: Final = words_of(b'tick"', 1)[0]
 
@@ -121,7 +118,7 @@ def read_ticks(
     """
     source, memory = pointer_to(buffer), pointer_to(memory_array)
     slots, keys, table = pointer_to(slots_array), pointer_to(keys_array), pointer_to(table_array)
-    memory[_SLOT_MASK] = slots_array.size - 1
+    memory[SLOT_MASK] = slots_array.size - 1
     stopped = frames.size
     for index in range(start, frames.size):
         frame = frames[index]
@@ -131,9 +128,11 @@ def read_ticks(
             statuses[index] = STATUS_NULL
             continue
         end = at + length
-        memory[_KEY_LENGTH] = int(frame["key_length"])
+        memory[KEY_LENGTH] = int(frame["key_length"])
         status = STATUS_OTHER
-        if length >= _RECORD_BYTES_MIN:
+        if length >= LENGTH_SHORT and source[at] == MAGIC:
+            status = read_binary(source, at, length, np.int64(frame["key_start"]), slots, keys, memory)
+        elif length >= _RECORD_BYTES_MIN:
             status = _read_shape(source, at, end, slots, keys, memory)
             if status == STATUS_OTHER:
                 status = _read_object(source, at, end, slots, keys, memory)
@@ -142,11 +141,11 @@ def read_ticks(
             stopped = index
             break
         if status == STATUS_PLAIN:
-            row = int(memory[_ROW])
-            profile = int(memory[_PROFILE])
+            row = int(memory[ROW])
+            profile = int(memory[PROFILE])
             if profile < 0:
                 profile = int(profiles[int(markets[row])])
-            eligible = combine(table, np.int64(profile), memory, np.int64(_CODES), np.int64(memory[_CODE_COUNT]))
+            eligible = combine(table, np.int64(profile), memory, np.int64(CODES), np.int64(memory[CODE_COUNT]))
             if eligible & CODE_UNKNOWN:
                 memory[UNKNOWN_CODES] += 1
             _write(records[index], frame, eligible & ~CODE_UNKNOWN, memory)
@@ -155,21 +154,21 @@ def read_ticks(
 
 @inlined
 def _write(record: Any, frame: Any, eligible: int, memory: Integers) -> None:
-    count = int(memory[_CODE_COUNT])
+    count = int(memory[CODE_COUNT])
     record["kind"] = KIND_TICK
     record["eligible"] = eligible
-    record["trade_id_length"] = int(memory[_TRADE_ID_LENGTH])
+    record["trade_id_length"] = int(memory[TRADE_ID_LENGTH])
     record["mode"] = 0
-    record["row"] = int(memory[_ROW])
-    record["time_ns"] = int(memory[_TIME])
-    record["price"] = int(memory[_PRICE_VALUE])
-    record["size"] = int(memory[_SIZE_VALUE])
+    record["row"] = int(memory[ROW])
+    record["time_ns"] = int(memory[TIME])
+    record["price"] = int(memory[PRICE_VALUE])
+    record["size"] = int(memory[SIZE_VALUE])
     record["append_ns"] = frame["append_ns"]
     record["offset"] = frame["offset"]
-    record["trade_id_start"] = int(memory[_TRADE_ID_START])
-    record["extra"] = int(memory[_VENUE_NUMBER])
+    record["trade_id_start"] = int(memory[TRADE_ID_START])
+    record["extra"] = int(memory[VENUE_NUMBER])
     for position in range(CONDITION_COUNT):
-        record["conditions"][position] = memory[_CODES + position] if position < count else 0
+        record["conditions"][position] = memory[CODES + position] if position < count else 0
     for position in range(3):
         record["spare"][position] = 0
 
@@ -184,8 +183,8 @@ def _read_shape(
     keys: Integers,
     memory: Integers,
 ) -> int:
-    _clear(memory)
-    segments = int(memory[_SEGMENTS])
+    clear(memory)
+    segments = int(memory[SEGMENTS])
     base = _SHAPE
     for _ in range(segments):
         length = int(memory[base + 1])
@@ -203,7 +202,7 @@ def _read_shape(
         at = _read_value(buffer, at, end, kind, slots, keys, memory)
         if at < 0:
             return STATUS_OTHER
-        if kind == _INSTRUMENT and memory[_ROW] < 0:
+        if kind == _INSTRUMENT and memory[ROW] < 0:
             return STATUS_UNKNOWN
         base += _SEGMENT_WORDS
     return STATUS_OTHER
@@ -219,23 +218,23 @@ def _read_object(
     keys: Integers,
     memory: Integers,
 ) -> int:
-    _clear(memory)
-    memory[_SEGMENTS] = 0
+    clear(memory)
+    memory[SEGMENTS] = 0
     literal = at
     segment = np.int64(0)
     seen = 0
-    at = _skip_space(buffer, at, end)
+    at = skip_space(buffer, at, end)
     if at >= end or buffer[at] != 0x7B:
         return STATUS_OTHER
     at += 1
     while True:
-        at = _skip_space(buffer, at, end)
-        field, at = _read_key(buffer, at, end)
-        if at < 0 or seen & (1 << field):
+        at = skip_space(buffer, at, end)
+        field, at = read_key(buffer, at, end)
+        if at < 0 or field >= _KINDS_BARE.size or seen & (1 << field):
             return STATUS_OTHER
         seen |= 1 << field
-        quoted = buffer[at] == _QUOTE
-        kind = int(_KINDS_QUOTED[field]) if quoted else int(_KINDS_BARE[field])
+        quoted = buffer[at] == QUOTE
+        kind = int(_KINDSQUOTED[field]) if quoted else int(_KINDS_BARE[field])
         if kind < 0:
             return STATUS_OTHER
         at += 1 if quoted else 0
@@ -243,14 +242,14 @@ def _read_object(
         at = _read_value(buffer, at, end, kind, slots, keys, memory)
         if at < 0 or at >= end:
             return STATUS_OTHER
-        if kind == _INSTRUMENT and memory[_ROW] < 0:
+        if kind == _INSTRUMENT and memory[ROW] < 0:
             return STATUS_UNKNOWN
         literal = at
         if quoted:
-            if buffer[at] != _QUOTE:
+            if buffer[at] != QUOTE:
                 return STATUS_OTHER
             at += 1
-        at = _skip_space(buffer, at, end)
+        at = skip_space(buffer, at, end)
         if at >= end:
             return STATUS_OTHER
         at += 1
@@ -258,21 +257,11 @@ def _read_object(
             break
         if buffer[at - 1] != 0x2C:
             return STATUS_OTHER
-    if seen & _REQUIRED != _REQUIRED or _skip_space(buffer, at, end) != end:
+    if seen & _REQUIRED != _REQUIRED or skip_space(buffer, at, end) != end:
         return STATUS_OTHER
     segment = _remember(buffer, literal, end, np.int64(_END), memory, segment)
-    memory[_SEGMENTS] = segment if segment > 0 else 0
+    memory[SEGMENTS] = segment if segment > 0 else 0
     return STATUS_PLAIN
-
-
-# What an optional field leaves when it is absent.
-@inlined
-def _clear(memory: Integers) -> None:
-    memory[_CODE_COUNT] = 0
-    memory[_PROFILE] = -1
-    memory[_VENUE_NUMBER] = 0
-    memory[_TRADE_ID_START] = 0
-    memory[_TRADE_ID_LENGTH] = 0
 
 
 # One more segment of the shape; -1 from the first literal that is too long to be remembered.
@@ -289,42 +278,6 @@ def _remember(buffer: Bytes, start: int, stop: int, kind: int, memory: Integers,
     return segment + 1
 
 
-@njit
-def _skip_space(buffer: Bytes, at: int, end: int) -> int:
-    while at < end and (buffer[at] == 0x20 or buffer[at] == 0x0A or buffer[at] == 0x0D or buffer[at] == 0x09):
-        at += 1
-    return at
-
-
-# A known key and its colon: the number of the field, and where its value begins; -1 for anything else.
-@njit
-def _read_key(buffer: Bytes, at: int, end: int) -> tuple[int, int]:
-    if at >= end or buffer[at] != _QUOTE:
-        return 0, -1
-    at += 1
-    length = 0
-    while length <= _KEY_BYTES_MAX and at + length < end and buffer[at + length] != _QUOTE:
-        length += 1
-    if at + length >= end or length > _KEY_BYTES_MAX:
-        return 0, -1
-    first = word_at(buffer, at, end) & first_bytes(length)
-    second = word_at(buffer, at + 8, end) & first_bytes(length - 8)
-    field = _field(first, second, length)
-    at = _skip_space(buffer, at + length + 1, end)
-    if field < 0 or at >= end or buffer[at] != 0x3A:
-        return 0, -1
-    at = _skip_space(buffer, at + 1, end)
-    return (field, at) if at < end else (0, -1)
-
-
-@njit
-def _field(first: int, second: int, length: int) -> int:
-    for field in range(_FIELD_LENGTHS.size):
-        if _FIELD_LENGTHS[field] == length and _FIELD_WORDS[field, 0] == first and _FIELD_WORDS[field, 1] == second:
-            return field
-    return -1
-
-
 # One value into the memory; the position after it (before a string's closing quote), or -1 where it is not plain.
 @inlined
 def _read_value(
@@ -337,55 +290,31 @@ def _read_value(
     memory: Integers,
 ) -> int:
     if kind == _INSTRUMENT:
-        memory[_ROW], at = _read_instrument(buffer, at, end, slots, keys, memory)
+        memory[ROW], at = read_instrument(buffer, at, end, int(memory[KEY_LENGTH]), slots, int(memory[SLOT_MASK]), keys)
     elif kind == _TIME_TEXT:
-        memory[_TIME], at = read_time(buffer, at, end, memory)
+        memory[TIME], at = read_time(buffer, at, end, memory)
     elif kind <= _SIZE_NUMBER:
         at = _read_number(buffer, at, end, kind, memory)
     elif kind == _CONDITIONS:
-        memory[_CODE_COUNT], at = read_conditions(buffer, at, end, memory, _CODES)
+        memory[CODE_COUNT], at = read_conditions(buffer, at, end, memory, CODES)
     else:
         at = _read_label(buffer, at, end, kind, memory)
     return at
 
 
-# The row of an instrument, -1 without one. The record's key nearly always is the id: its length says where to look for
-# the closing quote. Equality with a known id proves the rest.
-@inlined
-def _read_instrument(
-    buffer: Bytes, at: int, end: int, slots: npt.NDArray[np.int32], keys: Integers, memory: Integers
-) -> tuple[int, int]:
-    length = int(memory[_KEY_LENGTH])
-    if length < 1 or length > ID_BYTES or at + length >= end or buffer[at + length] != _QUOTE:
-        length = string_length(buffer, at, end)
-        if length < 1 or length > ID_BYTES:
-            return -1, -1
-    stop = at + length
-    if buffer[stop - 1] == 0:
-        return -1, -1  # zero bytes pad the ids of the table
-    first = word_at(buffer, at, stop)
-    second = word_at(buffer, at + 8, stop)
-    third = 0
-    fourth = 0
-    if length > 16:
-        third = word_at(buffer, at + 16, stop)
-        fourth = word_at(buffer, at + 24, stop)
-    return find_row(slots, int(memory[_SLOT_MASK]), keys, first, second, third, fourth), stop
-
-
 @inlined
 def _read_number(buffer: Bytes, at: int, end: int, kind: int, memory: Integers) -> int:
     if kind == _TIME_INTEGER:
-        memory[_TIME], at = read_integer_time(buffer, at, end)
+        memory[TIME], at = read_integer_time(buffer, at, end)
         return at
     bare = kind == _PRICE_NUMBER or kind == _SIZE_NUMBER
     if bare and at + 1 < end and buffer[at] == 0x30 and 0x30 <= buffer[at + 1] <= 0x39:
         return -1  # JSON has no number with a leading zero
     value, at = read_decimal(buffer, at, end)
     if kind == _PRICE or kind == _PRICE_NUMBER:
-        memory[_PRICE_VALUE] = value
+        memory[PRICE_VALUE] = value
         return at if 0 < value <= PRICE_MAX else -1
-    memory[_SIZE_VALUE] = value
+    memory[SIZE_VALUE] = value
     return at if value <= SIZE_MAX else -1
 
 
@@ -400,12 +329,12 @@ def _read_label(buffer: Bytes, at: int, end: int, kind: int, memory: Integers) -
         tape = int(buffer[at])
         if length != 1 or tape < 0x41 or tape > 0x43:
             return -1
-        memory[_PROFILE] = PROFILE_UTP if tape == 0x43 else PROFILE_CTA
+        memory[PROFILE] = PROFILE_UTP if tape == 0x43 else PROFILE_CTA
     elif kind == _VENUE:
-        memory[_VENUE_NUMBER] = word_at(buffer, at, at + min(length, VENUE_CHARACTERS)) & VENUE_MASK
+        memory[VENUE_NUMBER] = word_at(buffer, at, at + min(length, VENUE_CHARACTERS)) & VENUE_MASK
     elif kind == _TRADE_ID:
         if length > TRADE_ID_BYTES:
             return -1
-        memory[_TRADE_ID_START] = at if length > 0 else 0
-        memory[_TRADE_ID_LENGTH] = length
+        memory[TRADE_ID_START] = at if length > 0 else 0
+        memory[TRADE_ID_LENGTH] = length
     return at + length

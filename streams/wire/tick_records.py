@@ -29,9 +29,14 @@ from streams.core.layout import (
 from streams.core.units import PRICE_MAX, parse_date
 from streams.wire.tick_values import (
     VALIDATE,
+    Bar,
+    Clock,
     RefusedValue,
     Tick,
     amount_of,
+    bar_of,
+    clock_of,
+    fields_of,
     instrument_of,
     refusal,
     text_of,
@@ -43,7 +48,7 @@ ACTION_ID_CHARACTERS_MAX: Final = 40
 _SYMBOL: Final = re.compile(r"[A-Z0-9.\-/]{1,16}")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _OPERATIONS: Final = ("create", "withdraw")
-_ORIGINAL: Final = ("instrument", "time", "size", "conditions", "tape", "venue", "trade_id")
+_ORIGINAL: Final[tuple[str, ...]] = ("instrument", "time", "size", "conditions", "tape", "venue", "trade_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,25 @@ class Change:
     corrected: Tick | None = None
     code: int = 0
     detail: Mapping[str, Any] | None = field(default=None)
+
+
+def decode_value(value: bytes, instruments: Instruments) -> Tick | Bar | Clock | Change:
+    """Return what a JSON value says. No instrument is given a row here.
+
+    Raises:
+        RefusedValue: The value is refused, for the first reason found.
+    """
+    kind, fields = fields_of(value)
+    if kind == "tick":
+        return tick_of(fields, instruments)
+    if kind == "bar":
+        return bar_of(fields, instruments)
+    if kind == "clock":
+        return clock_of(fields)
+    if kind not in _READERS:
+        expected = f"tick, bar, clock, {', '.join(_READERS)}"
+        raise refusal("unknown_type", "type", expected, kind, "leave it out for a trade")
+    return change_of(kind, fields, instruments)
 
 
 def change_of(kind: str, fields: dict[str, Any], instruments: Instruments) -> Change:
@@ -95,7 +119,7 @@ def _correct(fields: dict[str, Any], instruments: Instruments) -> Change:
             corrected,
             "or send a cancel",
         )
-    merged = {name: fields[name] for name in _ORIGINAL if name in fields}
+    merged: dict[str, Any] = {name: fields[name] for name in _ORIGINAL if name in fields}
     merged |= {name: value for name, value in corrected.items() if value is not None and name != "instrument"}
     return Change(KIND_CORRECT, trade.instrument, trade.time_ns, trade, tick_of(merged, instruments), detail={})
 
@@ -186,7 +210,6 @@ _READERS: Final = {
     "accept": _accept,
     "session": _session,
 }
-KINDS: Final = tuple(_READERS)
 
 
 def _choice(fields: dict[str, Any], name: str, choices: tuple[str, ...], reason: str) -> str:

@@ -36,11 +36,14 @@ from streams.core.layout import (
 from streams.core.rows import ACTIONS_MAX
 from streams.core.units import format_date, format_time
 from streams.core.words import Bytes
+from streams.wire.bar_reader import PlainBars, plain_bars
 from streams.wire.batches import Frames
+from streams.wire.binary_ticks import BINARY, decode_tick
 from streams.wire.plain_values import new_memory
-from streams.wire.tick_reader import MEMORY_WORDS, STATUS_NULL, STATUS_OTHER, UNKNOWN_CODES, read_ticks
-from streams.wire.tick_records import KINDS, Change, change_of
-from streams.wire.tick_values import Bar, RefusedValue, Tick, bar_of, clock_of, fields_of, refusal, tick_of
+from streams.wire.tick_memory import STATUS_NULL, STATUS_OTHER, STATUS_PLAIN, UNKNOWN_CODES
+from streams.wire.tick_reader import MEMORY_WORDS, read_ticks
+from streams.wire.tick_records import Change, decode_value
+from streams.wire.tick_values import Bar, Clock, RefusedValue, Tick
 
 STATE: Final = "state"  # the stage of refusals that depend on what the partition has seen
 _NO_DETAILS: Final = np.zeros(0, DETAIL)
@@ -100,6 +103,8 @@ class _Columns:
     records: npt.NDArray[Any]
     bars: list[Bar] = field(default_factory=list)
     details: list[np.ndarray] = field(default_factory=list)
+    bar_indices: list[int] = field(default_factory=list)
+    plain_bars: list[PlainBars] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     trade_ids: list[bytes] = field(default_factory=list)  # those that are not in the buffer as they are
     end: int = 0
@@ -142,7 +147,7 @@ class TickDecoder:
         return Decoded(
             frames,
             columns.records,
-            _bar_array(columns.bars),
+            self._write_bars(columns),
             np.concatenate(columns.details) if columns.details else _NO_DETAILS,
             buffer,
             columns.rejected,
@@ -174,41 +179,46 @@ class TickDecoder:
             start = stop
 
     def _decode_others(self, columns: _Columns, statuses: npt.NDArray[np.int8], start: int, stop: int) -> None:
-        others = np.flatnonzero(statuses[start:stop] >= STATUS_OTHER)
-        for index in (others + start).tolist():
-            self._decode_other(columns, index)
+        others = np.flatnonzero(statuses[start:stop] >= STATUS_OTHER) + start
+        if not self._read_plain or not len(others):
+            for index in others.tolist():
+                self._decode_other(columns, index)
+            return
+        frames = columns.frames
+        for left, bars in plain_bars(frames.buffer, frames.frames, others, self._instruments):
+            if len(bars.indices):
+                columns.plain_bars.append(bars)
+                statuses[bars.indices] = STATUS_PLAIN
+            for index in left:
+                self._decode_other(columns, index)
 
     def _decode_other(self, columns: _Columns, index: int) -> None:
         value = columns.frames.value(index)
         assert value is not None, "null values have a status of their own"
         self._write_skip(columns, index)
         try:
-            kind, fields = fields_of(value)
-            if kind == "tick":
-                self._write_tick(columns, index, tick_of(fields, self._instruments))
-            elif kind == "bar":
-                self._write_bar(columns, index, bar_of(fields, self._instruments))
-            elif kind == "clock":
-                clock = clock_of(fields)
-                record = columns.records[index]
-                record["kind"] = KIND_CLOCK
-                record["time_ns"] = clock.time_ns
-                record["mode"] = clock.mode
-            elif kind in KINDS:
-                self._write_change(columns, index, change_of(kind, fields, self._instruments))
+            if value[:1] == BINARY:
+                decoded: Tick | Bar | Clock | Change = decode_tick(value, columns.frames.key(index), self._instruments)
             else:
-                expected = f"tick, bar, clock, {', '.join(KINDS)}"
-                raise refusal("unknown_type", "type", expected, kind, "leave it out for a trade")
+                decoded = decode_value(value, self._instruments)
         except RefusedValue as refused:
             offset = int(columns.frames.frames["offset"][index])
             columns.rejected.append(Rejected(index, offset, refused.stage, refused.reason, refused.message))
-
-    def _write_bar(self, columns: _Columns, index: int, bar: Bar) -> None:
+            return
         record = columns.records[index]
-        record["kind"] = KIND_BAR
-        record["row"] = self._instruments.row(bar.instrument)
-        record["extra"] = len(columns.bars)
-        columns.bars.append(bar)
+        if isinstance(decoded, Tick):
+            self._write_tick(columns, index, decoded)
+        elif isinstance(decoded, Bar):
+            record["kind"] = KIND_BAR
+            record["row"] = self._instruments.row(decoded.instrument)
+            columns.bars.append(decoded)
+            columns.bar_indices.append(index)
+        elif isinstance(decoded, Clock):
+            record["kind"] = KIND_CLOCK
+            record["time_ns"] = decoded.time_ns
+            record["mode"] = decoded.mode
+        else:
+            self._write_change(columns, index, decoded)
 
     def _write_change(self, columns: _Columns, index: int, change: Change) -> None:
         record = columns.records[index]
@@ -230,6 +240,26 @@ class TickDecoder:
             detail["venue"] = venue_number(change.corrected.venue)
         record["extra"] = len(columns.details)
         columns.details.append(detail)
+
+    # All bars in the order of their records, which then point at them.
+    def _write_bars(self, columns: _Columns) -> npt.NDArray[Any]:
+        records, frames = columns.records, columns.frames.frames
+        bars = [_bar_array(columns.bars)]
+        indices = [np.array(columns.bar_indices, np.int64)]
+        for plain in columns.plain_bars:
+            records[plain.indices] = _SKIPPED
+            records["kind"][plain.indices] = KIND_BAR
+            records["row"][plain.indices] = plain.rows
+            records["append_ns"][plain.indices] = frames["append_ns"][plain.indices]
+            records["offset"][plain.indices] = frames["offset"][plain.indices]
+            indices.append(plain.indices)
+            bars.append(plain.bars)
+        if len(bars) == 1:
+            records["extra"][indices[0]] = np.arange(len(indices[0]))
+            return bars[0]
+        order = np.concatenate(indices)
+        records["extra"][np.sort(order)] = np.arange(len(order))
+        return np.concatenate(bars)[np.argsort(order)]
 
     def _write_skip(self, columns: _Columns, index: int) -> None:
         columns.records[index] = _SKIPPED

@@ -20,6 +20,9 @@ from streams.wire.snapshots import Identity, Positions, collect, read_snapshot
 from streams.wire.ticks import TickDecoder
 
 TICK: Final = b'{"instrument":"XTST:A","time":"1970-01-02T00:00:00Z","price":"1","size":"1"}'
+BAR_VALUE: Final = (
+    b'{"type":"bar","instrument":"XTST:A","session_date":"1970-01-02","open":"1","high":"1","low":"1","close":"1"}'
+)
 
 
 def warm() -> None:
@@ -40,9 +43,10 @@ def warm_reading() -> None:
         batch_size=1024,
     )
     builder.append(0, timestamp=86_400_000, key=b"XTST:A", value=TICK, headers=[])
+    builder.append(1, timestamp=86_400_000, key=b"XTST:A", value=BAR_VALUE, headers=[])
     decoded = TickDecoder(Instruments(["XTST"])).decode(read_batches(bytes(builder.build())))
-    if decoded.records["kind"].tolist() != [KIND_TICK]:
-        raise RuntimeError(f"warm: expected one tick to be read, found {decoded.rejected}")
+    if decoded.records["kind"].tolist() != [KIND_TICK, KIND_BAR]:
+        raise RuntimeError(f"warm: expected a tick and a bar to be read, found {decoded.rejected}")
 
 
 def warm_folding() -> None:

@@ -174,7 +174,7 @@ async def read(config: Config, topics: Sequence[str]) -> list[Any]:
 async def committed(config: Config) -> dict[tuple[str, int], int]:
     """Return what a worker's group has committed in its input topics."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=config.kafka.bootstrap_servers, group_id=config.kafka.application_id, enable_auto_commit=False
+        bootstrap_servers=config.kafka.bootstrap_servers, group_id=config.kafka.group, enable_auto_commit=False
     )
     await consumer.start()
     try:

@@ -10,12 +10,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
 
 from streams.calendars import load_markets
 from streams.core.units import format_date, parse_date
+from streams.feeds.bar_files import Reading, bars_of, sources_of
+from streams.feeds.held import History, held
+from streams.feeds.history import read_bars
+from streams.feeds.publish import publish_tables
 from streams.kafka.embedded import EmbeddedBroker
+from streams.kafka.topics import connect
 from tests.integration.apache import ApacheBroker
-from tests.integration.feeding import config_for, make_topics
+from tests.integration.feeding import caught_up, config_for, make_topics, read
+from tests.integration.test_worker import running
 
 DAILY = Path("streams/feeds/data/XNYS_BABA_daily.csv")
 
@@ -56,11 +64,8 @@ def ready(embedded: EmbeddedBroker, prefix: str) -> str:
     return embedded.bootstrap
 
 
-def test_vendors_files_become_windows_that_are_checked(
-    broker: EmbeddedBroker | ApacheBroker, prefix: str, tmp_path: Path
-) -> None:
+def test_vendors_files_become_windows_that_are_checked(ready: str, prefix: str, tmp_path: Path) -> None:
     """Publish, see what is missing, compare with published levels: each command says so with its exit code."""
-    asyncio.run(make_topics(config_for(broker.bootstrap, prefix)))
     vendor = flat_year(tmp_path)
     universe = tmp_path / "universe.txt"
     universe.write_text("XNYS:FULL\nXNYS:LATE\nXNYS:NONE\n")
@@ -71,7 +76,7 @@ def test_vendors_files_become_windows_that_are_checked(
     columns = "date=Day,symbol=Ticker"
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return fiftytwo(broker.bootstrap, prefix, *arguments)
+        return fiftytwo(ready, prefix, *arguments)
 
     unsaid = run("publish", "bars", str(vendor), "--mic", "XNYS", "--columns", columns)
     sent = run("publish", "bars", str(vendor), "--raw", "--mic", "XNYS", "--columns", columns)
@@ -128,3 +133,26 @@ def test_actions_go_to_the_partition_of_their_instrument(ready: str, prefix: str
     assert done.returncode == 1
     assert "Sent 1 record, refused 1 line." in done.stderr
     assert "actions.csv:3: ratio: expected whole numbers" in done.stderr
+
+
+def test_bars_that_only_a_snapshot_holds_count(apache: ApacheBroker, prefix: str) -> None:
+    """Retention has removed the bars from the log; the worker's snapshot has them, and so has the coverage."""
+
+    async def work() -> History:
+        config = config_for(apache.bootstrap, prefix)
+        names = await make_topics(config)
+        markets = load_markets(config.markets.mics)
+        await publish_tables(config, sources_of([DAILY]), lambda source: bars_of(source, Reading(), markets))
+        async with running(config):
+            await caught_up(config)
+        places = [TopicPartition(names.ticks, partition) for partition in range(config.kafka.partitions)]
+        async with connect(config.kafka) as admin:
+            # The broker takes -1 for all there are.
+            await admin.delete_records(dict.fromkeys(places, RecordsToDelete(before_offset=-1)))
+        assert await read(config, [names.ticks]) == []
+        return (await held(config, markets))["XNYS:BABA"]
+
+    history = asyncio.run(asyncio.wait_for(work(), 120))
+
+    assert history.bars["date"].tolist() == [bar.date for bar in read_bars(DAILY)][-len(history.bars) :]
+    assert len(history.bars) > 250

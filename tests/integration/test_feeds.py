@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import pytest
 from streams.calendars import load_markets
 from streams.config import Config
 from streams.core.units import NS, parse_time
+from streams.feeds import sender as feed_sender
 from streams.feeds.bar_files import Reading, bars_of, sources_of
 from streams.feeds.clock import run_clock
 from streams.feeds.history import Refused
@@ -136,6 +138,46 @@ def test_clock_reaches_every_partition_of_both_topics(embedded: EmbeddedBroker, 
         found = [json.loads(record.value or b"") for record in records if (record.topic, record.partition) == place]
         assert [parse_time(clock["time"]) for clock in found][:2] == sent
         assert {(clock["type"], clock["mode"]) for clock in found} == {("clock", "live")}
+
+
+def test_clock_outlives_a_pause_of_the_broker_without_noise(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster has one clock: what may pass is told and tried again, and no failure is left for asyncio to print."""
+    monkeypatch.setattr(feed_sender, "REQUEST_SECONDS", 2.0)
+    failures: list[FeedError] = []
+    noise: list[dict[str, object]] = []
+
+    async def work(broker: EmbeddedBroker) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: noise.append(context))
+        config = config_for(broker.bootstrap, prefix, partitions=3)
+        await make_topics(config)
+        sent, failed = asyncio.Event(), asyncio.Event()
+
+        def note_failure(error: FeedError) -> None:
+            failures.append(error)
+            failed.set()
+
+        running = asyncio.create_task(run_clock(config, on_sent=lambda _: sent.set(), on_failed=note_failure))
+        await asyncio.wait_for(sent.wait(), 30)
+        assert broker.process_id is not None
+        os.kill(broker.process_id, signal.SIGSTOP)
+        try:
+            await asyncio.wait({running, asyncio.create_task(failed.wait())}, timeout=60, return_when="FIRST_COMPLETED")
+        finally:
+            os.kill(broker.process_id, signal.SIGCONT)
+        sent.clear()
+        await asyncio.wait({running, asyncio.create_task(sent.wait())}, timeout=60, return_when="FIRST_COMPLETED")
+
+        assert failed.is_set()
+        assert sent.is_set()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    with EmbeddedBroker() as broker:
+        asyncio.run(work(broker))
+    gc.collect()
+
+    assert "expected the broker to take a batch" in str(failures[0])
+    assert noise == []
 
 
 def test_missing_topics_are_told_with_what_to_do(embedded: EmbeddedBroker, prefix: str) -> None:

@@ -7,17 +7,22 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
 
 from streams.audit.report import Report
 from streams.audit.store import FileStore, StoreRefused
 from streams.audit.verify import verify
 from streams.calendars import load_markets
 from streams.cli import run
-from streams.config import Config
-from streams.kafka.topics import Topics
+from streams.config import Config, Snapshots
+from streams.kafka.restorer import StateTopic
+from streams.kafka.topics import Topics, connect
+from streams.wire.snapshots import Identity, read_manifest, series_keys
 from tests.integration.apache import ApacheBroker
 from tests.integration.feeding import Day, Input, caught_up, config_for, make_topics, write
 from tests.integration.tampering import (
@@ -147,6 +152,88 @@ def test_verify_judges_what_is_committed_while_a_worker_runs(apache: ApacheBroke
         assert [report.is_well for report in reports] == [True] * 3, reports
 
     asyncio.run(work())
+
+
+def test_verify_reads_each_stretch_under_the_rules_that_held(apache: ApacheBroker, prefix: str) -> None:
+    """Options that changed half-way are no difference, whichever of them are configured now."""
+
+    async def work() -> None:
+        before = config_for(apache.bootstrap, prefix)
+        after = replace(before, rules=replace(before.rules, hysteresis_bps=10, max_triggers=1))
+        await make_topics(before)
+        records = story(before)
+        half = len(records) * 2 // 3
+        async with running(before):
+            await write(before, records[:half])
+            await caught_up(before)
+        async with running(after):
+            await write(before, records[half:])
+            await caught_up(after)
+
+        reports = [await check(before), await check(after)]
+
+        assert [report.is_well for report in reports] == [True, True], reports
+        assert reports[0].counts.expected > 0
+
+    asyncio.run(work())
+
+
+def test_verify_begins_at_a_base_snapshot_where_the_log_is_cut(apache: ApacheBroker, prefix: str) -> None:
+    """Where retention has removed the beginning, the oldest base snapshot that the logs reach back to is the start."""
+
+    async def work() -> None:
+        config = replace(config_for(apache.bootstrap, prefix), snapshots=Snapshots(interval_s=0.5, share_max=1.0))
+        await make_topics(config)
+        records = story(config)
+        half = len(records) // 2
+        async with running(config):
+            await write(config, records[:half])
+            await caught_up(config)
+            at: dict[str, dict[int, int]] = {}
+            for first in range(half, len(records), 40):
+                await write(config, records[first : first + 40])
+                await caught_up(config)
+                at = at or await bases(config)
+        assert at, "expected base snapshots before the story ends"
+        await cut(config, at)
+
+        report = await check(config)
+
+        assert report.is_well, [found.defects for each in report.partitions for found in each.findings if found.defects]
+        states = [each for each in report.partitions if each.kind == "state"]
+        assert all(each.start.startswith("base snapshot base-") for each in states)
+        assert sum(each.counts.expected for each in states) > 0
+        await rewrite(config, Topics(prefix).breakouts, removed(-1))
+        assert (await check(config)).counts.lost == 1
+
+    asyncio.run(work())
+
+
+async def bases(config: Config) -> dict[str, dict[int, int]]:
+    """Return the positions of base snapshots by topic and partition, nothing while a partition has none."""
+    topics = Topics(config.kafka.prefix)
+    state = StateTopic(config.kafka, topics.state)
+    at: dict[str, dict[int, int]] = {topics.ticks: {}, topics.news: {}}
+    for number in range(config.kafka.partitions):
+        records, _ = await state.read(number)
+        identity = Identity(config.kafka.application_id, number, config.kafka.partitions)
+        found = [series for series in series_keys(records, identity) if series.startswith("base-")]
+        if not found:
+            return {}
+        positions = read_manifest(records, identity, found[0]).positions
+        at[topics.ticks][number], at[topics.news][number] = positions.ticks, positions.news
+    return at
+
+
+async def cut(config: Config, at: dict[str, dict[int, int]]) -> None:
+    """Remove what comes before some offsets, as retention does."""
+    async with connect(config.kafka) as admin:
+        places = {
+            TopicPartition(topic, number): RecordsToDelete(offset)
+            for topic, numbers in at.items()
+            for number, offset in numbers.items()
+        }
+        await admin.delete_records(places)
 
 
 def test_command_ends_with_0_only_when_all_is_well(

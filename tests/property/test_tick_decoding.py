@@ -12,8 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streams.core.instruments import Instruments
-from streams.core.layout import KIND_TICK, RECORD
+from streams.core.layout import KIND_BAR, KIND_TICK, RECORD
+from streams.core.units import format_decimal
 from streams.wire.batches import frame_values
+from streams.wire.binary_ticks import encode_tick
 from streams.wire.ticks import Decoded, TickDecoder
 
 MICS = ["XNYS", "XNAS", "XHKG"]
@@ -114,6 +116,40 @@ likely = st.fixed_dictionaries(
         "type": st.just("tick"),
     },
 )
+likely_bars = st.builds(
+    lambda opened, closed, over, under, rest: {
+        "type": "bar",
+        "instrument": rest["instrument"],
+        "session_date": rest["session_date"],
+        "open": rest["spell"](opened),
+        "high": rest["spell"](max(opened, closed) + over),
+        "low": rest["spell"](min(opened, closed) - under),
+        "close": rest["spell"](closed),
+        **rest["volume"],
+    },
+    st.integers(10_000, 799_999_900),
+    st.integers(10_000, 799_999_900),
+    st.integers(-1, 100),
+    st.integers(-1, 10_000),
+    st.fixed_dictionaries(
+        {
+            "instrument": st.sampled_from(["XNYS:BABA", "XNAS:AAPL", "XNYS:NEW", "XHKG:9988"]),
+            "session_date": st.sampled_from(["2025-09-29", "2024-02-29", "1900-01-01", "2199-12-31", "1970-01-02"]),
+            "spell": st.sampled_from([lambda cents: f"{cents / 100:.2f}", lambda cents: cents // 100]),
+            "volume": st.sampled_from([{}, {"volume": "1000000"}, {"volume": 5}, {"volume": "0"}, {"volume": None}]),
+        }
+    ),
+)
+binaries = st.builds(
+    encode_tick,
+    time=st.integers(10**17, 7_258_118_399_999_999_999) | st.sampled_from([0, -1, 10**17 - 1, 2**63 - 1]),
+    price=st.integers(1, 8 * 10**14) | st.sampled_from([0, -1, 8 * 10**14 + 1, 2**63 - 1]),
+    size=st.integers(0, 9 * 10**17) | st.sampled_from([-1, 9 * 10**17 + 1, -(2**63)]),
+    conditions=st.lists(st.sampled_from("@FIT OB?~"), max_size=4),
+    tape=st.sampled_from([None, "A", "B", "C"]),
+    venue=st.sampled_from([None, "", "D", "XNYS", "ARCX 1"]),
+    trade_id=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=24),
+)
 unlikely = st.fixed_dictionaries(
     {},
     optional={
@@ -142,8 +178,11 @@ def values(draw: st.DrawFn) -> Value:
         return draw(
             st.none() | st.binary(max_size=20) | st.sampled_from([b"[]", b"1", b"null", b"\0\0\0\0\5{}", b"{}"])
         )
-    fields = draw(likely)
     damage = draw(st.integers(0, 3)) == 0
+    if draw(st.integers(0, 4)) == 0:
+        binary = draw(binaries)
+        return damaged(draw, binary + draw(st.sampled_from([b"", b"later"]))) if damage else binary
+    fields = draw(likely | likely_bars)
     if damage:
         unusual = draw(unlikely)
         chosen = draw(st.lists(st.sampled_from(sorted(unusual)), max_size=2)) if unusual else []
@@ -197,6 +236,12 @@ def damaged(draw: st.DrawFn, value: bytes) -> bytes:
 tick = b'{"instrument":"XNYS:BABA","time":"2025-09-29T13:30:00.005750123Z","price":"179.90","size":"100"}'
 
 
+bar = (
+    b'{"type":"bar","instrument":"XNYS:BABA","session_date":"2025-09-29","open":"174.43","high":"181.344",'
+    b'"low":"173.5","close":"179.90","volume":"1000000"}'
+)
+
+
 @settings(max_examples=600, deadline=None)
 @given(st.lists(st.tuples(values(), st.sampled_from([None, b"XNYS:BABA", b"XNAS:AAPL", b"", b"k" * 40])), max_size=8))
 @example([(tick, None), (tick.replace(b"2025-09-29T", b"\0" * 11), None)])
@@ -204,6 +249,10 @@ tick = b'{"instrument":"XNYS:BABA","time":"2025-09-29T13:30:00.005750123Z","pric
 @example([(tick.replace(b"2025-09-29T", b"\xff" * 8 + b"\0" * 3), None)])
 @example([(tick.replace(b"BABA", b'A","B'), b"XNYS:A"), (tick.replace(b"BABA", b"A"), b'XNYS:A","B')])
 @example([(tick, None), (tick[:-1] + b',"price":"1"}', None), (tick, None)])
+@example([(bar, None), (tick, None), (bar, None), (bar.replace(b"BABA", b"NEW"), None), (bar, None)])
+@example([(bar.replace(b'"bar"', b'"tick"'), None), (bar.replace(b"BABA", b"A"), b"XNYS:A"), (bar, None)])
+@example([(bar, None), (bar.replace(b'"low":"173.5"', b'"low":"174.44"'), None), (bar, None)])
+@example([(bar, None), (bar.replace(b"2025-09-29", b"1970-01-01"), None)])
 @example([(b'{"price":"1"}', None), (b"{}", None), (b" ", None), (b'{"a":1}', None)])
 def test_both_ways_say_the_same(records: list[tuple[Value, Value]]) -> None:
     """Any mixture of records gives the same columns, rows and refusals with and without the compiled reader."""
@@ -219,6 +268,15 @@ EDGES = (
     b'{"time": 1759152600005750123, "instrument": "XNYS:BABA", "size": 10, "price": 179.9}',
     b'{"time":7258118399999999999,"instrument":"XNYS:BABA","size":123456789.12345678,"price":7999999.99999999}',
     b'{"time":100000000000000000,"instrument":"XNYS:BABA","size":0,"price":0.5}',
+    bar,
+    b'{"close": 12.5, "low": 12, "open": 12, "high": 13, "session_date": "2024-02-29", "instrument": "XNYS:BABA", '
+    b'"type": "bar", "volume": 9000000000}',
+    bar.replace(b',"volume":"1000000"', b""),
+    encode_tick(time=1759152600005750123, price="179.90", size="100"),
+    encode_tick(time=10**17, price=1, size=0, conditions=["@", "F", " ", "~"], tape="C", venue="D"),
+    encode_tick(
+        time=7258118399999999999, price="8000000", size="9000000000", tape="A", trade_id="52983525029461abcdefghij"
+    ),
     tick[:-1] + b',"conditions":["@","F"],"tape":"A","venue":"XNYS","trade_id":"52983525029461abcdefghij"}',
     tick[:-1] + b', "type": "tick", "conditions": ["@", "T", "I", " "], "trade_id": ""}',
     tick[:-1] + b',"conditions":[],"tape":"C","venue":"~ "}',
@@ -267,3 +325,58 @@ def test_likely_records_are_read_plain(fields: list[dict[str, Any]]) -> None:
     escaped = sum(json.dumps(one.get("trade_id", "")).count("\\") > 0 for one in fields)
     assert decoded.records["kind"].tolist() == [KIND_TICK] * len(fields)
     assert decoded.thorough == escaped
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(likely_bars, min_size=1, max_size=5))
+def test_likely_bars_are_read_plain(fields: list[dict[str, Any]]) -> None:
+    """Bars of sessions with trades, spelled as an ordinary producer spells them, take the compiled reader."""
+    chance = random.Random(0)
+    frames = frame_values([spelled(one, chance, damage=False).encode() for one in fields])
+    decoder = TickDecoder(Instruments(MICS))
+    decoder.decode(frames)
+
+    decoded = decoder.decode(frames)
+
+    left = len(decoded.rejected)
+    left += sum(str(one.get("volume", "1")) == "0" or ("volume" in one and one["volume"] is None) for one in fields)
+    assert decoded.thorough <= left
+    assert (decoded.records["kind"] == KIND_BAR).sum() == len(fields) - len(decoded.rejected)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(10**17, 7_258_118_399_999_999_999),
+    st.integers(1, 8 * 10**14),
+    st.integers(0, 9 * 10**17),
+    st.lists(st.sampled_from("@FIT OB?~"), max_size=4),
+    st.sampled_from([None, "A", "B", "C"]),
+    st.sampled_from([None, "D", "XNYS"]),
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=24),
+    st.booleans(),
+)
+def test_binary_and_json_of_a_tick_give_the_same_columns(
+    time_ns: int,
+    price: int,
+    size: int,
+    codes: list[str],
+    tape: str | None,
+    venue: str | None,
+    trade_id: str,
+    read_plain: bool,
+) -> None:
+    """The form of a tick changes nothing but its size on the wire."""
+    optional = {"conditions": codes, "tape": tape, "venue": venue, "trade_id": trade_id}
+    fields = {"instrument": "XNYS:BABA", "time": time_ns, "price": format_decimal(price), "size": format_decimal(size)}
+    text = json.dumps(fields | optional).encode()
+    binary = encode_tick(
+        time=time_ns, price=price, size=size, conditions=codes, tape=tape, venue=venue, trade_id=trade_id
+    )
+
+    outcomes, _ = decode([text, binary], [b"XNYS:BABA"] * 2, read_plain=read_plain, splits=[1])
+
+    tick_of_text, tick_of_binary = (outcome for outcome in outcomes if isinstance(outcome, tuple))
+    offset = list(RECORD.names or ()).index("offset")
+    assert tick_of_text[0].pop(offset) + 1 == tick_of_binary[0].pop(offset)
+    assert tick_of_text == tick_of_binary
+    assert tick_of_text[1:] == (trade_id.encode(), None)

@@ -322,3 +322,62 @@ def test_copies_leave_the_text_behind() -> None:
     routed = copies(article(body="x" * 100_000, instruments=(Link("XNYS:BABA", "", "provider", 1.0),)))
 
     assert len(encode_copy(routed[0])) < 1_000
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"updated_at": "0001-01-01T00:00:00Z"},
+        {"updated_at": "1899-12-31T23:59:59Z"},
+        {"updated_at": "1900-01-01T00:00:00Z"},
+        {"published_at": "2199-12-31T23:59:59.999999999Z"},
+        {"published_at": "2200-01-01T00:00:00Z"},
+        {"published_at": 1.759e18},
+        {"published_at": 1759232702000000000},
+        {"published_at": 1759232702000000000.0},
+        {"published_at": 1.5},
+        {"received_at": 1e300},
+        {"received_at": None, "updated_at": None},
+        {"version": 1.0},
+        {"version": 1.5},
+        {"version": -1.0},
+        {"version": 2.0**63},
+        {"version": 2**63 - 1},
+        {"source": "\U0001f600" * 256},
+        {"source": "\U0001f600" * 257},
+        {"article_id": "\U0001f600" * 257},
+        {"title": "\U0001f600" * 1000},
+        {"title": " " + "a" * 1000},
+        {"tags": [" " + "a" * 200]},
+        {"tags": [{"raw": "a" * 201}]},
+    ],
+    ids=lambda changes: repr(changes)[:60],
+)
+def test_the_schema_accepts_exactly_what_is_taken(changes: dict[str, object]) -> None:
+    """An article from any producer that validates is taken, however its numbers and its text are written."""
+    value = record(**changes)
+
+    try:
+        decode_article(value, received_ns=PUBLISHED_NS)
+        taken = True
+    except RecordRefused:
+        taken = False
+
+    assert validator("article").is_valid(json.loads(value)) == taken
+
+
+def test_whole_numbers_may_be_written_as_floats() -> None:
+    """A producer whose language has only doubles writes 1.0 and 1.759e18."""
+    decoded = decode_article(record(version=2.0, published_at=1.759e18))
+
+    assert (decoded.version, decoded.published_ns) == (2, 1_759_000_000_000_000_000)
+    assert (type(decoded.version), type(decoded.published_ns)) == (int, int)
+
+
+def test_a_day_that_does_not_exist_is_refused_with_its_reason() -> None:
+    """A schema's pattern cannot know leap years; its description says that the day must exist."""
+    with pytest.raises(RecordRefused, match="found '2025-02-30', which does not exist") as refused:
+        decode_article(record(published_at="2025-02-30T00:00:00Z"))
+
+    assert refused.value.reason == "invalid_time"
+    assert "of a day that exists" in schema("article")["properties"]["published_at"]["description"]

@@ -39,6 +39,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["bars", "XNYS_A.csv", "--columns", "date"], 2, "expected pairs such as date=Date"),
         (["bars", "XNYS_A.csv", "--columns", "date=a,date=b"], 2, "expected each column once"),
         (["bars", "XNYS_A.csv", "XNYS_A.csv", "--instrument", "XNYS:A"], 2, "expected one file with it"),
+        (
+            ["bars", "yahoo.csv", "--raw", "--columns", "symbol=Volume"],
+            2,
+            "expected --mic MIC with a column of symbols",
+        ),
         (["bars", "empty"], 2, "expected files that end in .csv, .parquet, .pq, found none in this folder"),
         (
             ["bars", "XNYS_A.csv", "--adjusted", "--actions", "wrong.csv"],

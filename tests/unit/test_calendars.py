@@ -47,7 +47,7 @@ def in_session(markets: Markets, mic: str, time: str) -> bool:
 
 
 @pytest.mark.parametrize("day", ["2025-07-03", "2025-11-28", "2025-12-24", "2026-11-27", "2026-12-24"])
-def test_new_york_half_days_close_at_one(markets: Markets, day: str) -> None:
+def test_T_D1_new_york_half_days_close_at_one(markets: Markets, day: str) -> None:
     """On the early closes of 2025 and 2026 the session ends at 13:00 in New York (T-D1)."""
     close = "17:00:00Z" if day.startswith("2025-07") else "18:00:00Z"
 
@@ -59,7 +59,7 @@ def test_new_york_full_day_closes_at_four(markets: Markets) -> None:
     assert bounds(markets, "XNYS", "2025-09-30") == ("13:30:00Z", "20:00:00Z", "", "")
 
 
-def test_hong_kong_lunch_is_out_of_session(markets: Markets) -> None:
+def test_T_D2_hong_kong_lunch_is_out_of_session(markets: Markets) -> None:
     """A time between 12:00 and 13:00 in Hong Kong belongs to no session (T-D2)."""
     assert bounds(markets, "XHKG", "2025-09-30") == ("01:30:00Z", "08:00:00Z", "04:00:00Z", "05:00:00Z")
     assert not in_session(markets, "XHKG", "2025-09-30T04:30:00Z")
@@ -68,13 +68,13 @@ def test_hong_kong_lunch_is_out_of_session(markets: Markets) -> None:
 
 
 @pytest.mark.parametrize("day", ["2025-12-24", "2025-12-31", "2026-02-16"])
-def test_hong_kong_half_day_ends_at_noon_and_has_no_break(markets: Markets, day: str) -> None:
+def test_T_D3_hong_kong_half_day_ends_at_noon_and_has_no_break(markets: Markets, day: str) -> None:
     """On a half day trading ends at 12:00; the afternoon is out of session (T-D3)."""
     assert bounds(markets, "XHKG", day) == ("01:30:00Z", "04:00:00Z", "", "")
     assert not in_session(markets, "XHKG", f"{day}T05:30:00Z")
 
 
-def test_session_follows_daylight_saving(markets: Markets) -> None:
+def test_T_D4_session_follows_daylight_saving(markets: Markets) -> None:
     """13:30Z is within the session from the first Monday of summer time, and an hour early before it (T-D4)."""
     assert in_session(markets, "XNYS", "2025-03-10T13:30:00Z")
     assert not in_session(markets, "XNYS", "2025-03-07T13:30:00Z")

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "streams"
 
 ASK = "from streams.core.breakout import failure_line; import numpy as np; from streams.core.rules import Rules; "
-ASK += "print(failure_line(Rules().array()[0], np.int64(10_000_000_000), 0.0, np.int64(0)))"
+ASK += "print(failure_line(Rules().array()[0], np.int64(0), np.int64(10_000_000_000), 0.0, np.int64(0)))"
 
 
 def failure_line_of(root: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from streams.config import SECTIONS, Config, ConfigError, Setting, load, settings
+from streams.config import SECTIONS, Config, ConfigError, Kafka, Setting, load, settings
 from streams.config_values import to_toml
 from streams.core.rules import DEFAULT_THRESHOLDS, Rules
 
@@ -295,3 +295,9 @@ def test_page_shows_the_default_thresholds(family: str) -> None:
 
     assert f"`{enter}`" in row
     assert (f"`{leave}`" if leave else "never") in row
+
+
+def test_workers_of_another_prefix_are_another_group() -> None:
+    """They read other topics: sharing a group would make each set-up rebalance with the other."""
+    assert Kafka().group == "fiftytwo"
+    assert Kafka(prefix="replay.", application_id="one").group == "replay.one"

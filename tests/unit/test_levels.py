@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streams.calendars import load_markets
-from streams.core.instruments import Instruments
 from streams.core.layout import BAR, BAR_OFFICIAL, BAR_TRADED
+from streams.core.processor import Processor
 from streams.core.rules import Rules
-from streams.core.units import SCALE, format_decimal, parse_date
+from streams.core.units import SCALE, format_date, format_decimal, parse_date, parse_decimal
 from streams.feeds.coverage import session_from
 from streams.feeds.held import HeldAction, History
 from streams.feeds.history import HistoryError, Refused, read_bars
@@ -189,6 +191,7 @@ def test_real_levels_of_alibaba_agree() -> None:
         ("NYSE,2025-09-29,2,1", "expected an instrument id"),
         ("XLON:A,2025-09-29,2,1", "expected an instrument of XNYS"),
         ("XNYS:A,29/09/2025,2,1", "expected a date"),
+        ("XNYS:A,2041-01-02,2,1", "expected a date within the calendar of XNYS, found 2041-01-03"),
         ("XNYS:A,2025-09-29,x,1", "expected a number"),
         ("XNYS:A,2025-09-29,1,2", "expected 0 < low <= high, found low 2, high 1"),
         ("XNYS:A,2025-09-29,1,0", "expected 0 < low"),
@@ -198,7 +201,7 @@ def test_wrong_line_is_told_and_the_next_one_counts(line: str, said: str) -> Non
     """With file and line."""
     data = f"instrument,session_date,high,low\n{line}\nXNYS:B,,2,1\n".encode()
 
-    refused, good = read_references(Source("levels.csv", data=data), {}, Instruments(["XNYS"]))
+    refused, good = read_references(Source("levels.csv", data=data), {}, MARKETS)
 
     assert isinstance(refused, Refused)
     assert refused.where == "levels.csv:2"
@@ -210,4 +213,34 @@ def test_wrong_line_is_told_and_the_next_one_counts(line: str, said: str) -> Non
 def test_empty_file_is_refused() -> None:
     """Nothing to compare is a mistake."""
     with pytest.raises(HistoryError, match="expected a line under the header"):
-        read_references(Source("levels.csv", data=b"instrument,high,low\n"), {}, Instruments(["XNYS"]))
+        read_references(Source("levels.csv", data=b"instrument,high,low\n"), {}, MARKETS)
+
+
+PRICES_DRAWN = st.lists(st.integers(90, 110), min_size=249, max_size=251)
+
+
+@settings(deadline=None, max_examples=25)
+@given(PRICES_DRAWN)
+def test_levels_are_those_of_the_engine(prices: list[int]) -> None:
+    """What is compared is what a breakout would carry: price and session of the level, ties to the latest."""
+    processor = Processor(MARKETS, Rules(lookback="364d"))
+    dates = DATES[-len(prices) :].tolist()
+    bars = np.zeros(len(prices), BAR)
+    bars["date"] = dates
+    bars["flags"] = BAR_OFFICIAL | BAR_TRADED
+    for index, (day, price) in enumerate(zip(dates, prices, strict=True)):
+        texts = {name: str(price + step) for name, step in (("open", 0), ("high", 1), ("low", -1), ("close", 0))}
+        processor.bar("XNYS:A", format_date(day), volume="1", **texts)
+        for name, text in texts.items():
+            bars[index][name] = parse_decimal(text)
+    open_ns = int(SESSIONS[AT]["open_ns"])
+    processor.tick("XNYS:A", open_ns + 1, "100", size="100")
+    processor.tick("XNYS:A", open_ns + 2, "115", size="100")
+    triggered = [each for each in processor.signals() if each.family == "high_52w" and each.transition == "triggered"]
+
+    up, _ = compared(History("XNYS:A", bars), "1000", "1")
+
+    assert len(triggered) == 1
+    assert triggered[0].breakout is not None
+    level = triggered[0].breakout.level
+    assert (level.price, level.session_date) == (up.ours, up.set_on)

@@ -33,12 +33,15 @@ def test_two_workers_of_a_machine_have_two_names_and_a_restart_takes_its_own() -
 
 
 def test_applications_do_not_take_each_others_numbers() -> None:
-    """Names are the group's: another application begins at zero again."""
+    """Names are the group's: another application begins at zero again, other topics have another name."""
     first, other = Membership(Kafka()), Membership(Kafka(application_id="other"))
 
+    prefixed = Membership(Kafka(prefix="paper."))
+
     assert first.name == other.name
-    first.release()
-    other.release()
+    assert prefixed.name != first.name
+    for member in (first, other, prefixed):
+        member.release()
 
 
 def test_a_given_name_is_taken_as_it_is() -> None:

@@ -14,7 +14,7 @@ from streams.core.processor import Processor
 from streams.core.sessions import Markets
 from streams.core.units import NS, format_time, parse_date, parse_time
 from streams.feeds.history import DailyBar, HistoryError, parse_bars
-from streams.feeds.replay import bar_ticks, replay_files
+from streams.feeds.replay import bar_ticks, read_news, replay_files
 from streams.feeds.steps import Step, clock_step, with_clocks
 
 HEADER = "date,open,high,low,close,volume"
@@ -167,3 +167,36 @@ def test_market_that_is_not_loaded_is_refused(tmp_path: Path) -> None:
         HistoryError, match=r"expected a market among XNYS, XHKG, found 'XTKS': add it to markets\.mics"
     ):
         next(replay_files([path], from_date=parse_date("2025-09-26"), markets=MARKETS))
+
+
+def test_articles_come_at_their_own_time(tmp_path: Path) -> None:
+    """Among the ticks, behind the clock of their second, in order of time whatever the files' order."""
+    bars = write(tmp_path, "XNYS_A_daily.csv", "2025-09-29,10,11,9,10,4", "2025-09-30,10,11,9,10,4")
+    lines = [
+        {"article_id": str(number), "source": "wire", "title": "T", "published_at": time}
+        for number, time in enumerate(["2025-09-30T11:45:02Z", "2025-09-29T15:41:00.5Z", "2025-09-26T10:00:00Z"])
+    ]
+    news = tmp_path / "news.jsonl"
+    news.write_bytes(b"\n".join(map(orjson.dumps, lines)))
+
+    steps = list(replay_files([bars], from_date=parse_date("2025-09-29"), markets=MARKETS, articles=read_news([news])))
+
+    places = {step.key: index for index, step in enumerate(steps) if step.kind == "article"}
+    assert list(places) == ["2", "1", "0"]
+    assert [steps[at - 1].kind for at in places.values()] == ["clock"] * 3
+    assert [format_time(steps[at - 1].time_ns) for at in places.values()] == [
+        "2025-09-26T10:00:00Z",
+        "2025-09-29T15:41:00Z",
+        "2025-09-30T11:45:02Z",
+    ]
+    times = [step.time_ns for step in steps]
+    assert times == sorted(times)
+
+
+def test_what_is_no_article_stops_a_replay_before_it_begins(tmp_path: Path) -> None:
+    """Half a replay is worth nothing: the file and the line are named, and nothing is sent."""
+    news = tmp_path / "news.jsonl"
+    news.write_text('{"article_id": "1"}\n')
+
+    with pytest.raises(HistoryError, match=r"^news\.jsonl:1: "):
+        read_news([news])

@@ -302,3 +302,55 @@ def test_refused_output_ends_the_partition_loudly() -> None:
             await asyncio.wait_for(asyncio.shield(bench.task), SECONDS_MAX)
 
     on_bench(work)
+
+
+def test_outputs_wait_for_company_while_commits_have_had_their_share() -> None:
+    """Without a share left, outputs wait while there is something to read, and no longer than their delay."""
+
+    async def work() -> None:
+        bench = Bench(Commits(share_max=0.0, delay_ms=10_000))
+        try:
+            bench.offer(0, 10)
+            bench.offer(10, 20)
+            await bench.until(lambda: len(bench.committer.commits) == 1)
+
+            assert bench.committer.commits[0].positions == {("t", 0): 20}
+            assert len(bench.committer.commits[0].outputs) == 2
+        finally:
+            bench.task.cancel()
+            await asyncio.wait({bench.task})
+
+    asyncio.run(work())
+
+
+def test_last_commit_of_a_worker_carries_its_state_even_without_outputs() -> None:
+    """A clean stop writes a snapshot where it ends; handing a partition on does not."""
+
+    async def work(bench: Bench) -> None:
+        bench.offer(0, 5)
+        await bench.until(lambda: len(bench.committer.commits) == 1)
+
+        await bench.runner.stop(SECONDS_MAX, final=True)
+        await asyncio.wait_for(bench.task, SECONDS_MAX)
+
+        assert [output.key for output in bench.committer.commits[-1].state] == [b"final"]
+        assert bench.runner.is_clean
+
+    on_bench(work)
+
+
+def test_commit_that_does_not_end_is_told_and_dropped_when_the_partition_moves() -> None:
+    """A stalled commit is worth a word; a partition that moves on does not wait for it."""
+
+    async def work(bench: Bench) -> None:
+        bench.committer.open.clear()
+        bench.offer(0, 5)
+        await bench.until(lambda: any(bench.stalls))
+
+        await bench.runner.stop(0.05)
+        await asyncio.wait_for(bench.task, SECONDS_MAX)
+
+        assert not bench.runner.is_clean
+        assert bench.committer.commits == []
+
+    on_bench(work)

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from streams.web.metrics import Metrics
-from streams.web.server import Health, WebServer, WebUnavailable
+from streams.web.server import UNASSIGNED_SECONDS_MAX, Health, WebServer, WebUnavailable
 
 Answer = TypeVar("Answer")
 
@@ -98,6 +98,41 @@ def test_spare_worker_without_partitions_is_ready() -> None:
     health.assigned([])
 
     assert health.not_ready() == []
+
+
+def test_worker_whose_partitions_were_taken_back_is_not_ready_until_the_next_assignment() -> None:
+    """Between two assignments nothing is read, whatever was live before."""
+    health = Health()
+    health.assigned([0])
+    health.became_live(0)
+
+    health.unassigned()
+
+    assert (health.live, health.replaying) == (0, 0)
+    assert health.not_ready() == ["the group has not assigned partitions yet"]
+
+    health.assigned([0])
+    health.became_live(0)
+
+    assert health.not_ready() == []
+
+
+def test_worker_that_the_group_has_forgotten_is_not_live() -> None:
+    """An assignment that is ten times overdue does not come any more; a restart joins the group anew."""
+    now = [1_000.0]
+    health = Health(now=lambda: now[0])
+    health.unassigned()
+    now[0] += UNASSIGNED_SECONDS_MAX - 1
+    health.unassigned()
+    assert health.failures() == []
+
+    now[0] += 1
+
+    assert health.failures() == ["the group has not assigned partitions for 300 s: a restart joins it anew"]
+
+    health.assigned([])
+
+    assert health.failures() == []
 
 
 def test_failure_makes_the_worker_neither_live_nor_ready() -> None:

@@ -15,6 +15,8 @@ from streams.core.layout import (
     WINDOW_FULL,
     WINDOW_PARTIAL,
 )
+from streams.core.rows import COLD, HOT, OUT, PARTITION, TAPE, TRADE, WARM
+from streams.core.rules import Rules
 from streams.core.sessions import Markets, Sessions
 from streams.core.units import DAY_NS, SCALE
 from streams.core.window import (
@@ -25,8 +27,7 @@ from streams.core.window import (
     window_coverage,
     window_level,
 )
-
-COVERAGE_PPM = 950_000
+from streams.core.world import Row, World
 
 
 def ring_of(bars: dict[int, tuple[float, float, float]], idle: tuple[int, ...] = ()) -> tuple[np.ndarray, int]:
@@ -41,6 +42,20 @@ def ring_of(bars: dict[int, tuple[float, float, float]], idle: tuple[int, ...] =
     return ring, count
 
 
+def known(ring: np.ndarray, count: int, markets: Markets | None = None) -> tuple[World, Row]:
+    """A row of those bars, and the world that it is in."""
+    found = markets or daily_sessions(10, "5s")
+    rules = Rules(lookback=found.lookback).array()[0]
+    outputs = np.zeros(1, OUT)
+    trades = np.zeros(2, TRADE)
+    cursor = np.zeros(3, np.int64)
+    world = World(outputs, cursor, np.zeros(1, PARTITION)[0], found.session, rules, trades[0], trades[1], outputs)
+    warm = np.zeros(1, WARM)
+    warm["bar_count"] = count
+    cold, tape = np.zeros(1, COLD)[0], np.zeros(1, TAPE)[0]
+    return world, Row(0, np.zeros(1, HOT)[0], warm[0], cold, tape, ring, found.market[0])
+
+
 def daily_sessions(count: int, lookback: str) -> Markets:
     dates = np.arange(1000, 1000 + count, dtype=np.int32)
     starts = dates.astype(np.int64) * DAY_NS
@@ -53,34 +68,37 @@ def test_wilders_range_has_the_worked_values() -> None:
     flat = {1000 + day: (11.0, 10.0, 10.5) for day in range(15)}
     ring, count = ring_of({**flat, 1015: (25.5, 10.5, 20.0)})
 
-    before = average_true_range(ring, count, 1015)
-    after = average_true_range(ring, count, 1016)
+    row = known(ring, count)[1]
+    before = average_true_range(row, 1015)
+    after = average_true_range(row, 1016)
 
     assert (before / SCALE, after / SCALE) == (1.0, 2.0)
-    assert average_true_range(ring, count, 1014) == 0.0
+    assert average_true_range(row, 1014) == 0.0
 
 
 def test_of_equal_highs_the_latest_session_is_the_levels() -> None:
     """Level ties go to the latest session; the current session and what precedes the window do not count."""
     ring, count = ring_of({1: (9.0, 1.0, 2.0), 2: (5.0, 3.0, 4.0), 3: (5.0, 2.5, 4.0), 4: (7.0, 1.0, 4.0)})
 
-    up = window_level(ring, count, 2, 4, UP)
-    down = window_level(ring, count, 2, 4, DOWN)
+    world, row = known(ring, count)
+    up = window_level(world, row, 2, 4, UP)
+    down = window_level(world, row, 2, 4, DOWN)
 
-    assert (up, down) == ((5 * SCALE, 3), (5 * SCALE // 2, 3))
+    assert up == (5 * SCALE, 3, 5 * SCALE, 1, 1, 0)
+    assert down == (5 * SCALE // 2, 3, 5 * SCALE // 2, 1, 1, 0)
 
 
 def test_a_session_without_trade_keeps_the_close_before_it() -> None:
     """A base steps over sessions known to be idle, and is unknown where a session is missing."""
-    sessions = daily_sessions(10, "5s").session
     ring, count = ring_of({1001: (2.0, 1.0, 1.5)}, idle=(1002, 1003))
+    world, row = known(ring, count)
 
-    assert base_close(ring, count, sessions, 0, 3) == (3 * SCALE // 2, 1001)
-    assert base_close(ring, count, sessions, 0, 4) == (0, 0)
+    assert base_close(world, row, 3, 1009) == (3 * SCALE // 2, 1001)
+    assert base_close(world, row, 4, 1009) == (0, 0)
 
 
 @pytest.mark.parametrize(
-    ("known", "status"),
+    ("present", "status"),
     [
         (range(100), WINDOW_FULL),
         (range(41, 100), WINDOW_PARTIAL),  # the window's first session is 40
@@ -91,12 +109,12 @@ def test_a_session_without_trade_keeps_the_close_before_it() -> None:
         ([*range(79), *range(80, 100)], WINDOW_FULL),
     ],
 )
-def test_a_window_is_full_only_with_reach_share_and_the_recent_sessions(known: list[int], status: int) -> None:
+def test_a_window_is_full_only_with_reach_share_and_the_recent_sessions(present: list[int], status: int) -> None:
     """Full needs a bar at or before the window's start, 95 % of its sessions and none of the last 20 missing."""
-    sessions = daily_sessions(120, "60s").session
-    ring, count = ring_of({1000 + day: (2.0, 1.0, 1.5) for day in known})
+    ring, count = ring_of({1000 + day: (2.0, 1.0, 1.5) for day in present})
+    world, row = known(ring, count, daily_sessions(120, "60s"))
 
-    assert window_coverage(ring, count, sessions, 0, 100, COVERAGE_PPM, 20)[0] == status
+    assert window_coverage(world, row, 100, 0)[0] == status
 
 
 def test_a_full_ring_forgets_its_oldest_bar_and_refuses_older_ones() -> None:

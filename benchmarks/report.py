@@ -1,0 +1,111 @@
+"""Writes what was measured into the documentation and the README: `make bench-report`.
+
+It takes the JSON that the measurements left, and replaces what stands between two marks; what was not measured stays
+out. So no figure is ever typed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import results
+from benchmarks.contestants import BREAKOUTS
+from benchmarks.latency import TABLE_HEAD
+from benchmarks.latency import Row as LatencyRow
+from benchmarks.latency import line as latency_line
+from benchmarks.shapes import Point, by_direction
+
+ROOT: Final = Path(__file__).parent.parent
+BEGIN: Final = "<!-- measured: begin -->"
+END: Final = "<!-- measured: end -->"
+PICTURE: Final = "docs/benchmarks.svg"
+
+
+def main() -> int:
+    """Write the sections for which there is JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=ROOT / ".cache/bench")
+    folder: Path = parser.parse_args().folder
+    sections = []
+    if (report := _read(folder / "bench.json")) is not None:
+        sections.append(comparison(report))
+        shutil.copy(folder / "bench.svg", ROOT / PICTURE)
+        replace_measured(ROOT / "README.md", short(report))
+    if (rows := _read(folder / "latency.json")) is not None:
+        sections.append(latency([LatencyRow(**row) for row in rows]))
+    if (points := _read(folder / "shapes.json")) is not None:
+        sections.append(growth([Point(**point) for point in points]))
+    if not sections:
+        print(f"expected measurements in {folder}, found none: run make bench first", file=sys.stderr)
+        return 1
+    replace_measured(ROOT / "docs/benchmarks.md", "\n\n".join(sections))
+    return 0
+
+
+def comparison(report: dict[str, Any]) -> str:
+    """Return the whole table of a comparison."""
+    rounds = max(len(row["rates"]) for row in report["rows"])
+    head = ["### Beside the peers", "", f"{report['machine'].capitalize()}; rounds: {rounds}.", ""]
+    return "\n".join([*head, "![Ticks a second](benchmarks.svg)", results.table(report)])
+
+
+def short(report: dict[str, Any]) -> str:
+    """Return a few lines of a comparison: the 52-week job, and the best of every peer on the other."""
+    rows = [row for row in report["rows"] if row["correct"]]
+    lines = ["| 52-week job, JSON | ticks/s | durability |", "|---|--:|---|"]
+    lines += [_short_line(row) for row in rows if row["job"] == BREAKOUTS]
+    lines += ["", "| running maximum, JSON | ticks/s | durability |", "|---|--:|---|"]
+    lines += [_short_line(row) for row in rows if row["job"] != BREAKOUTS]
+    note = f"{report['ticks']:,} ticks of {report['instruments']:,} instruments; {report['machine']}."
+    return "\n".join([f"![Ticks a second]({PICTURE})", "", *lines, "", note])
+
+
+def latency(rows: Sequence[LatencyRow]) -> str:
+    """Return the table of latencies."""
+    return "\n".join(["### From tick to signal", "", *TABLE_HEAD, *(latency_line(row) for row in rows)])
+
+
+def growth(points: Sequence[Point]) -> str:
+    """Return a table for every direction."""
+    lines = ["### How the cost of a tick grows"]
+    for direction, some in by_direction(points).items():
+        lines += ["", f"| {direction} | ns a tick | ns with every first trade | ticks/s | signals | peak memory |"]
+        lines.append("|---|--:|--:|--:|--:|--:|")
+        lines += [
+            f"| {point.label} | {point.steady_ns:,.0f} | {point.whole_ns:,.0f} | {point.rate:,} | {point.signals:,} | "
+            f"{point.memory_bytes_max / 1e6:,.0f} MB |"
+            for point in some
+        ]
+    return "\n".join(lines)
+
+
+def replace_measured(file: Path, text: str) -> None:
+    """Replace what stands between the marks of a file.
+
+    Raises:
+        ValueError: The marks are not there.
+    """
+    whole = file.read_text()
+    head, begin, rest = whole.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"expected {BEGIN} and {END} in {file}, found none: put them where the figures belong")
+    file.write_text(f"{head}{begin}\n{text.strip()}\n{end}{tail}")
+
+
+def _short_line(row: dict[str, Any]) -> str:
+    return f"| {row['name']} | {row['rate']:,} | {row['durability']} |"
+
+
+def _read(file: Path) -> Any:  # noqa: ANN401  a JSON file may hold anything
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""`python -m tests.chaos`: break everything, then count. See `docs/verify.md`.
+
+The last line is `chaos: inputs N expected N lost N doubled N reordered N different N faults N`, and the exit code is 1
+when anything is lost, doubled, reordered or different, when something got stuck, or when a negative control is not
+caught.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+import click
+
+from streams.audit.comparison import Counts
+from streams.audit.report import Report
+from streams.audit.verify import verify
+from streams.calendars import load_markets
+from streams.config import Config
+from streams.kafka import topics as topic_admin
+from streams.wire.warm import warm
+from tests.chaos.cluster import Cluster
+from tests.chaos.controls import CONTROLS, Control, run_control
+from tests.chaos.direct import Lives
+from tests.chaos.eyes import Eyes, Stuck
+from tests.chaos.faults import Breaker, Plan, all_frames
+from tests.chaos.feeder import Feeder, feed_all
+from tests.chaos.story import Story
+
+SEED_SHORT: Final = 52
+RATE: Final = 100.0
+"""Records a second: enough for outputs in nearly every transaction, and little enough for two shared cores."""
+
+RATE_DIRECT: Final = 400.0
+CONTROL_MOMENTS: Final = 100
+
+
+@dataclass(slots=True)
+class Totals:
+    """What all phases found."""
+
+    inputs: int = 0
+    counts: Counts = field(default_factory=Counts)
+    faults: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def add(self, name: str, report: Report, faults: int) -> None:
+        """Add what one phase found, and say what is not well."""
+        self.inputs += report.inputs
+        self.counts.add(report.counts)
+        self.faults += faults
+        self.wrong += [f"{name}: {each.problem}" for each in report.partitions if each.problem]
+        for defect in defects_of(report):
+            click.echo(f"{name}: {defect}")
+        click.echo(f"{name}: {report.inputs} inputs, {report.counts.expected} expected, {faults} faults")
+
+
+def plan_of(*, short: bool, random: Random) -> Plan:
+    """Return what is to happen to the workers' processes."""
+    if not short:
+        return Plan(crashes=45, kills=30, zombies=10, broker_restarts=5, rebalances=8, frames=all_frames(random))
+    frames = [frame for frame in all_frames(random) if frame[0] in ("EndTxn", "TxnOffsetCommit", "Produce")]
+    return Plan(
+        crashes=3,
+        kills=1,
+        zombies=1,
+        broker_restarts=1,
+        rebalances=1,
+        frames=[("EndTxn", "request", "hold"), *random.sample(frames, 2)],
+    )
+
+
+async def check(config: Config) -> Report:
+    """Hold what an application wrote against what its inputs say."""
+    return await verify(config, load_markets(config.markets.mics, lookback=config.rules.lookback))
+
+
+async def break_processes(cluster: Cluster, totals: Totals, *, seed: int, short: bool) -> None:
+    """Break workers that are processes, their broker and the network between them."""
+    random = Random(seed)
+    async with Feeder(cluster.config, Story(cluster.config, seed=seed), rate=RATE) as feeder:
+        breaker = Breaker(cluster, random, click.echo, feeder.check)
+        try:
+            await breaker.start()
+            await breaker.run(plan_of(short=short, random=random))
+            await feeder.stop()
+            await cluster.eyes.caught_up()
+        except Stuck as error:
+            totals.wrong.append(f"processes: {error}")
+    for worker in cluster.workers.values():
+        if worker.is_running:
+            await worker.stop()
+    click.echo(f"processes: fed {feeder.sent} records, done {dict(breaker.done)}; logs in {cluster.folder}")
+    for name, proxy in cluster.proxies.items():
+        click.echo(f"processes: worker {name} sent {dict(proxy.seen)}")
+    for line in [*breaker.missed, *breaker.unclean]:
+        click.echo(f"processes: note: {line}")
+    totals.add("processes", await check(cluster.config), sum(breaker.done.values()))
+
+
+async def break_lives(cluster: Cluster, totals: Totals, *, seed: int, crashes: int) -> None:
+    """Let partitions without Faust die, again and again."""
+    config = cluster.config_of("direct", partitions=2)
+    await topic_admin.apply(config)
+    eyes, lives = Eyes(config), Lives(config)
+    async with Feeder(config, Story(config, seed=seed + 1), rate=RATE_DIRECT) as feeder:
+        await lives.die(Random(seed), crashes, click.echo)
+        feeder.check()
+    try:
+        await lives.finish(eyes.caught_up)
+    except Stuck as error:
+        totals.wrong.append(f"direct: {error}")
+    await eyes.close()
+    click.echo(f"direct: fed {feeder.sent} records, crashed {dict(lives.crashes)}")
+    totals.add("direct", await check(config), sum(lives.crashes.values()))
+
+
+async def check_controls(cluster: Cluster, totals: Totals, *, seed: int) -> None:
+    """See that a protocol with one rule taken out is caught, and that the right one is not."""
+    for number, control in enumerate(CONTROLS):
+        config = cluster.config_of(f"control{number}", partitions=1)
+        await topic_admin.apply(config)
+        await feed_all(config, Story(config, seed=seed), moments=CONTROL_MOMENTS)
+        eyes = Eyes(config)
+        await run_control(control, config, eyes.caught_up)
+        await eyes.close()
+        judge_control(control, await check(config), totals)
+
+
+def judge_control(control: Control, report: Report, totals: Totals) -> None:
+    """Say whether a control is as it must be."""
+    counts = report.counts
+    different = counts.different + counts.unexpected
+    found = f"lost {counts.lost} doubled {counts.doubled} reordered {counts.out_of_order} different {different}"
+    click.echo(f"control: {control.title}: {found}")
+    if control.name and report.is_well:
+        totals.wrong.append(f"control: {control.title} was not caught")
+    if not control.name and not report.is_well:
+        totals.wrong.append(f"control: {control.title} is not well: {'; '.join(defects_of(report)[:5])}")
+
+
+def defects_of(report: Report) -> list[str]:
+    """Return the differences of a report as lines."""
+    found = [defect for each in report.partitions for finding in each.findings for defect in finding.defects]
+    return [f"{defect.kind}: {defect.place}, {defect.text}" for defect in found]
+
+
+async def run(*, seed: int, short: bool, phases: tuple[str, ...]) -> Totals:
+    """Run the phases, and return what they found."""
+    totals = Totals()
+    async with Cluster(["a", "b", "c"]) as cluster:
+        if "controls" in phases:
+            await check_controls(cluster, totals, seed=seed)
+        if "direct" in phases:
+            await break_lives(cluster, totals, seed=seed, crashes=18 if short else 160)
+        if "processes" in phases:
+            await break_processes(cluster, totals, seed=seed, short=short)
+    if not totals.wrong:
+        cluster.remove_logs()
+    return totals
+
+
+PHASES: Final = ("controls", "direct", "processes")
+
+
+@click.command()
+@click.option("--seed", type=int, help="Of everything that is random; printed, so that a run can be repeated.")
+@click.option("--short", is_flag=True, help="About two minutes with a fixed seed, for continuous integration.")
+@click.option("--phase", "phases", multiple=True, type=click.Choice(PHASES), help="Only this phase. Repeatable.")
+def main(*, seed: int | None, short: bool, phases: tuple[str, ...]) -> None:
+    """Break workers, brokers and the network between them, and count what was lost, doubled or changed."""
+    # What aiokafka and the partitions say of crashes is known.
+    logging.disable(logging.CRITICAL)
+    if seed is None:
+        seed = SEED_SHORT if short else time.time_ns() % 1_000_000
+    click.echo(f"chaos: seed {seed}")
+    warm()
+    started = time.monotonic()
+    totals = asyncio.run(run(seed=seed, short=short, phases=phases or PHASES))
+    for line in totals.wrong:
+        click.echo(f"wrong: {line}")
+    counts = totals.counts
+    click.echo(f"chaos: seed {seed}, {time.monotonic() - started:.0f} s")
+    click.echo(
+        f"chaos: inputs {totals.inputs} expected {counts.expected} lost {counts.lost} doubled {counts.doubled} "
+        f"reordered {counts.out_of_order} different {counts.different + counts.unexpected} faults {totals.faults}"
+    )
+    sys.exit(0 if counts.is_well and not totals.wrong else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""Negative controls: protocols with one rule taken out. Each must lose, double or change something, and be caught.
+
+A check that never fails proves nothing. Each control runs the product's own parts with one of them replaced, through
+the crash or the sleep that the rule is against; the same story under the right protocol must be well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+
+from streams.config import Config
+from streams.kafka.app import transactional_id
+from streams.kafka.effects import Effects
+from streams.kafka.owner import Ports, Restored, Seat
+from streams.kafka.partition import PartitionRuntime
+from streams.kafka.probe import passed
+from streams.kafka.producer import ExactlyOnce
+from streams.kafka.security import client_settings
+from streams.wire.positions import STATE
+from tests.chaos.direct import Change, Crash, Lives
+
+CRASHES: Final = 3
+SLEEP_SECONDS_MAX: Final = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Control:
+    """One protocol.
+
+    Attributes:
+        name: Which rule is taken out; empty for the right protocol.
+        changes: What is replaced.
+        is_zombie: Whether it is tried with a sleeper rather than with crashes.
+    """
+
+    name: str
+    change: Callable[[Config], Change]
+    is_zombie: bool = False
+
+    @property
+    def title(self) -> str:
+        """Return what it is, for people."""
+        return f"{self.name or 'the right protocol'}, {'a sleeper' if self.is_zombie else 'crashes'}"
+
+
+class Sleeper:
+    """A committer that falls asleep before one commit, and goes on with it when its partition has moved on."""
+
+    def __init__(self, committer: Any, asleep: asyncio.Event, awake: asyncio.Event, after: int) -> None:
+        self._committer = committer
+        self._asleep, self._awake = asleep, awake
+        self._left = after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._committer, name)
+
+    async def commit(self, effects: Effects) -> None:
+        """Sleep when it is time, and commit."""
+        self._left -= bool(effects.outputs)
+        if self._left == 0:
+            self._asleep.set()
+            await self._awake.wait()
+        await self._committer.commit(effects)
+
+
+class SplitCommitter:
+    """Outputs and positions, each final on its own, with a crash between the two.
+
+    Args:
+        config: Where Kafka is.
+        committer: Of the right kind; it commits what is not split off.
+        outputs_first: Outputs outside the transaction, before it; else after it.
+        dies_after: Commits with outputs until it dies between the two.
+    """
+
+    def __init__(self, config: Config, committer: Any, *, outputs_first: bool, dies_after: int) -> None:
+        self._committer = committer
+        self._outputs_first = outputs_first
+        self._left = dies_after
+        self._plain: Any = AIOKafkaProducer(enable_idempotence=True, **client_settings(config.kafka))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._committer, name)
+
+    async def start(self) -> None:
+        """Connect both."""
+        await self._plain.start()
+        await self._committer.start()
+
+    async def close(self, *, finished: bool) -> None:
+        """Close both."""
+        await self._plain.stop()
+        await self._committer.close(finished=finished)
+
+    async def commit(self, effects: Effects) -> None:
+        """Commit in two steps."""
+        outputs, effects.outputs = effects.outputs, []
+        self._left -= bool(outputs)
+        steps = [lambda: self._write(outputs), lambda: self._committer.commit(effects)]
+        first, second = steps if self._outputs_first else reversed(steps)
+        await first()
+        if self._left == 0 and outputs:
+            raise Crash("between outputs and positions")
+        await second()
+
+    async def _write(self, outputs: list[Any]) -> None:
+        for output in outputs:
+            await self._plain.send_and_wait(
+                output.topic, output.value, output.key, partition=output.partition, headers=output.headers
+            )
+
+
+class Believing:
+    """A restorer that takes a snapshot for the state at the committed positions, as if it carried none of its own."""
+
+    def __init__(self, restorer: Any) -> None:
+        self._restorer = restorer
+        self.topic = restorer.topic
+
+    async def restore(self, seat: Seat, group: Mapping[str, int | None], bounds: Any) -> Restored:
+        """Restore, and forget what lies between the snapshot and the committed positions."""
+        restored: Restored = await self._restorer.restore(seat, group, bounds)
+        runtime = restored.runtime
+        if isinstance(runtime, PartitionRuntime) and not runtime.is_live:
+            runtime._positions = dict(runtime._waypoints[-1].positions)
+            runtime._arrive()
+        return restored
+
+
+def right(_: Config) -> Change:
+    """Change nothing."""
+    return lambda ports: ports
+
+
+def without_fencing(config: Config) -> Change:
+    """One transactional id a worker rather than a partition: nobody is fenced."""
+
+    def change(ports: Ports) -> Ports:
+        def committer(seat: Seat) -> Any:
+            name = f"{transactional_id(config.kafka.application_id, seat)}-{uuid.uuid4().hex[:8]}"
+            return ExactlyOnce(config.kafka, name, timeout_seconds=config.commits.timeout_s, probe=passed)
+
+        return dataclasses.replace(ports, committer=committer)
+
+    return change
+
+
+def split(*, outputs_first: bool) -> Callable[[Config], Change]:
+    """Outputs outside the transaction; they are written before it, or after it."""
+
+    def bind(config: Config) -> Change:
+        def change(ports: Ports) -> Ports:
+            def committer(seat: Seat) -> Any:
+                inner = ports.committer(seat)
+                if seat.kind != STATE:
+                    return inner
+                return SplitCommitter(config, inner, outputs_first=outputs_first, dies_after=4)
+
+            return dataclasses.replace(ports, committer=committer)
+
+        return change
+
+    return bind
+
+
+def believing(_: Config) -> Change:
+    """A snapshot without its position."""
+    return lambda ports: dataclasses.replace(ports, restorer=Believing(ports.restorer))
+
+
+CONTROLS: Final = (
+    Control("", right),
+    Control("", right, is_zombie=True),
+    Control("no fencing", without_fencing, is_zombie=True),
+    Control("outputs outside the transaction", split(outputs_first=True)),
+    Control("position committed before outputs", split(outputs_first=False)),
+    Control("snapshot without position", believing),
+)
+
+
+async def run_control(control: Control, config: Config, caught_up: Callable[[], Any]) -> None:
+    """Take one protocol through crashes, or through a sleeper that wakes, and then to the end of its inputs."""
+    lives = Lives(config, change=control.change(config))
+    seat = lives.seats[0]
+    if control.is_zombie:
+        await _sleep_through(config, control, lives, seat)
+    else:
+        for _ in range(CRASHES):
+            if not await lives.live(seat, "after_commit", 5):
+                break  # The story has ended.
+    # The end is reached with the right protocol: what is wrong by then stays wrong.
+    await Lives(config).finish(caught_up)
+
+
+async def _sleep_through(config: Config, control: Control, lives: Lives, seat: Seat) -> None:
+    asleep, awake, told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    change = control.change(config)
+
+    def sleepy(ports: Ports) -> Ports:
+        made = change(ports)
+        return dataclasses.replace(made, committer=lambda seat: Sleeper(made.committer(seat), asleep, awake, after=5))
+
+    sleeper = asyncio.create_task(Lives(config, change=sleepy).live(seat, until=told))
+    falling = asyncio.create_task(asleep.wait())
+    await asyncio.wait({sleeper, falling}, timeout=SLEEP_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
+    if not asleep.is_set():
+        falling.cancel()
+        sleeper.cancel()
+        await sleeper
+    # Its partition moves on.
+    await lives.live(seat, "after_commit", 5)
+    awake.set()
+    await asyncio.sleep(1.0)
+    told.set()
+    await asyncio.gather(sleeper, return_exceptions=True)

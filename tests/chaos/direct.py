@@ -1,0 +1,245 @@
+"""The partition runtime without Faust: owner, runner, committer and restorer as in a worker, dying at points.
+
+A life begins as a worker's partition begins, reads the logs in small sets and ends where its probe raises: nothing is
+closed, committed or aborted on the way, as after a crash. So a crash takes a second and not ten, and a hundred of them
+fit where a worker's process would have a dozen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from random import Random
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from prometheus_client import CollectorRegistry
+
+from streams.audit.reading import Stream, committed, new_consumer
+from streams.config import Config
+from streams.kafka.app import build_ports, terms_of_config
+from streams.kafka.effects import Place
+from streams.kafka.owner import PartitionOwner, Ports, Seat
+from streams.kafka.probe import POINTS
+from streams.kafka.topics import Topics
+from streams.kafka.transport import keep_raw_records
+from streams.web.metrics import Metrics
+from streams.wire.positions import ROUTER, STATE
+
+SET_BYTES: Final = 2_048
+"""About what one moment of the story writes to a partition: many small commits have many points to die at."""
+
+PACE_SECONDS: Final = 0.03
+"""Between two sets, so that a commit comes after every few: a story in one commit would have one point to die at."""
+
+LIFE_SECONDS_MAX: Final = 10.0
+FAR: Final = 1 << 62
+
+
+class Crash(BaseException):
+    """The process is no more. No handler of exceptions may see it as one."""
+
+
+class DirectConsumer:
+    """What Faust's consumer is to a partition's owner, for one owner. Use it as an async context.
+
+    Args:
+        config: Where Kafka is.
+        seat: Whose topics are read.
+    """
+
+    def __init__(self, config: Config, seat: Seat) -> None:
+        self._config = config
+        self._seat = seat
+        self._stack = AsyncExitStack()
+        self._streams: dict[Place, Stream] = {}
+        self._free: dict[Place, asyncio.Event] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._asking: Any = None
+
+    async def __aenter__(self) -> DirectConsumer:
+        self._asking = await self._consumer()
+        for topic in self._seat.topics:
+            place = topic, self._seat.number
+            consumer = await self._consumer()
+            keep_raw_records(consumer._fetcher)
+            consumer.assign([TopicPartition(*place)])
+            await asyncio.sleep(0)
+            # Until the owner knows better; a partition without a position is an error.
+            consumer.seek(TopicPartition(*place), 0)
+            self._streams[place] = Stream(consumer, place, 0, FAR, set_bytes=SET_BYTES)
+            self._free[place] = asyncio.Event()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
+
+    def bring_to(self, owner: PartitionOwner) -> list[asyncio.Task[None]]:
+        """Bring what is not held to an owner, in tasks that do not end unless something is wrong."""
+        self._tasks = [asyncio.create_task(self._bring(place, owner)) for place in self._streams]
+        return self._tasks
+
+    def hold(self, place: Place) -> None:
+        """Bring no more of a partition until `release`."""
+        self._free[place].clear()
+
+    def release(self, place: Place) -> None:
+        """Bring more of a partition."""
+        self._free[place].set()
+
+    async def seek_all(self, positions: Mapping[Place, int]) -> None:
+        """Go on from these offsets."""
+        for place, offset in positions.items():
+            self._streams[place].seek(offset)
+
+    async def committed(self, partitions: Iterable[Place]) -> Mapping[Place, int | None]:
+        """Return the group's committed offset of each partition."""
+        places = list(partitions)
+        found = await committed(self._config.kafka, places)
+        return {place: found.get(place) for place in places}
+
+    async def bounds(self, partitions: Iterable[Place]) -> Mapping[Place, tuple[int, int]]:
+        """Return each partition's oldest offset and the offset after its newest record."""
+        wanted = [TopicPartition(*place) for place in partitions]
+        first = await self._asking.beginning_offsets(wanted)
+        last = await self._asking.end_offsets(wanted)
+        return {(tp.topic, tp.partition): (first[tp], last[tp]) for tp in wanted}
+
+    async def _bring(self, place: Place, owner: PartitionOwner) -> None:
+        stream = self._streams[place]
+        while True:
+            await self._free[place].wait()
+            fetched = await stream.read()
+            if fetched is not None and self._free[place].is_set():
+                owner.offer(fetched)
+                await asyncio.sleep(PACE_SECONDS)
+            elif fetched is not None:
+                stream.put_back(fetched)
+
+    async def _consumer(self) -> Any:
+        consumer = new_consumer(self._config.kafka)
+        self._stack.push_async_callback(consumer.stop)
+        await consumer.start()
+        return consumer
+
+
+Change = Callable[[Ports], Ports]
+"""Puts something else in the place of a part: how a negative control is made."""
+
+
+class Lives:
+    """Lives of all partitions of one application, one after the other or several at once.
+
+    Args:
+        config: Where Kafka is, and what is configured.
+        change: Applied to what every life is made of.
+    """
+
+    def __init__(self, config: Config, *, change: Change = lambda ports: ports) -> None:
+        self._config = config
+        self._change = change
+        self._terms = terms_of_config(config)
+        topics = Topics(config.kafka.prefix)
+        numbers = range(config.kafka.partitions)
+        self.seats = [
+            *(Seat(STATE, number, (topics.news, topics.ticks)) for number in numbers),
+            *(Seat(ROUTER, number, (topics.articles,)) for number in numbers),
+        ]
+        self.crashes: Counter[str] = Counter()
+
+    async def live(
+        self, seat: Seat, point: str = "none", count: int = 1, *, until: asyncio.Event | None = None
+    ) -> bool:
+        """Live until a point is reached for the so-many-th time, and return whether it was.
+
+        Args:
+            seat: Which partition.
+            point: Where to die; `none` lives on.
+            count: How often the point is reached.
+            until: Ends it in order.
+        """
+        left = count
+
+        def probe(reached: str) -> None:
+            nonlocal left
+            left -= reached == point
+            if reached == point and left == 0:
+                raise Crash(point)
+
+        async with DirectConsumer(self._config, seat) as consumer:
+            ports = build_ports(
+                self._config, self._terms, consumer, _none, Metrics(CollectorRegistry(), version="chaos"), probe
+            )
+            owner = PartitionOwner(seat, self._change(ports))
+            bringing = consumer.bring_to(owner)
+            life = asyncio.ensure_future(_survived(owner))
+            told = asyncio.ensure_future((until or asyncio.Event()).wait())
+            try:
+                await asyncio.wait(
+                    {life, told, *bringing},
+                    timeout=None if until else LIFE_SECONDS_MAX,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                for task in bringing:
+                    if task.done():
+                        task.result()
+                if not life.done():
+                    await owner.stop(5.0, final=True)
+                died = await life
+            finally:
+                told.cancel()
+        if died:
+            self.crashes[point] += 1
+        return died
+
+    async def die(self, random: Random, number: int, say: Callable[[str], None]) -> None:
+        """Die so many times, at points and in partitions that chance decides."""
+        plan = [POINTS[at % len(POINTS)] for at in range(number)]
+        random.shuffle(plan)
+        for at, point in enumerate(plan, start=1):
+            # A router has no state to restore and nothing to replay; it dies only where it can.
+            seats = [seat for seat in self.seats if seat.kind == STATE or point != "during_replay"]
+            seat = random.choice(seats)
+            count = 1 if point in ("during_restore", "during_replay") else random.randrange(1, 4)
+            reached = await self.live(seat, point, count)
+            if at % 20 == 0 or not reached:
+                say(f"{at:4}/{number} crash {point} of {seat.kind} {seat.number}{'' if reached else ': not reached'}")
+
+    async def finish(self, caught_up: Callable[[], Any]) -> None:
+        """Let all partitions live until everything is committed."""
+        until = asyncio.Event()
+        lives = [asyncio.create_task(self.live(seat, until=until)) for seat in self.seats]
+        try:
+            waiting = asyncio.ensure_future(caught_up())
+            await asyncio.wait({waiting, *lives}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                waiting.cancel()
+        finally:
+            until.set()
+            await asyncio.gather(*lives)
+        await waiting
+
+
+def replace_committer(ports: Ports, make: Callable[[Seat, Any], Any]) -> Ports:
+    """Return ports whose committers are made from the right ones."""
+    return dataclasses.replace(ports, committer=lambda seat: make(seat, ports.committer(seat)))
+
+
+# True when it died at its point. The commit runs in a task of its own, whose end the runner finds.
+async def _survived(owner: PartitionOwner) -> bool:
+    try:
+        await owner.run()
+    except Crash:
+        return True
+    return False
+
+
+async def _none(_: Mapping[Any, int]) -> None:
+    raise KafkaError("positions travel in transactions here")

@@ -1,0 +1,224 @@
+"""What is done to workers and broker, each until everything goes on again."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from streams.kafka.probe import POINTS
+from tests.chaos.cluster import Cluster
+from tests.chaos.processes import WorkerProcess
+from tests.chaos.proxy import APIS, KINDS, Fault, Kind, Side
+
+POINT_SECONDS_MAX: Final = 45.0
+"""How long a worker may take to start and reach a point."""
+
+HIT_SECONDS_MAX: Final = 30.0
+"""How long a frame of some kind may be waited for."""
+
+WORKER_APIS: Final = tuple(name for name in APIS if name != "OffsetCommit")
+"""What an exactly-once worker asks for; positions travel in transactions."""
+
+AT_START: Final = frozenset(
+    {
+        "Metadata",
+        "FindCoordinator",
+        "JoinGroup",
+        "SyncGroup",
+        "LeaveGroup",
+        "OffsetFetch",
+        "ListOffsets",
+        "InitProducerId",
+    }
+)
+"""Asked for when a worker starts, or its partitions change hands, and hardly ever in between."""
+
+HOLD_SECONDS: Final = 6.0
+"""Longer than a transaction may take: a held frame is delivered after its sender has given up."""
+
+DELAY_SECONDS: Final = 1.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Plan:
+    """How often each thing happens.
+
+    Attributes:
+        crashes: Points at which a worker's process dies.
+        frames: API, side and kind of each frame fault.
+    """
+
+    crashes: int
+    kills: int
+    zombies: int
+    broker_restarts: int
+    rebalances: int
+    frames: list[tuple[str, Side, Kind]] = field(default_factory=list)
+
+
+def all_frames(random: Random) -> list[tuple[str, Side, Kind]]:
+    """Return every API with every kind of fault, on a side that chance decides where both make sense."""
+    return [
+        (api, "request" if kind == "duplicate" else random.choice(("request", "response")), kind)
+        for api in WORKER_APIS
+        for kind in KINDS
+    ]
+
+
+class Breaker:
+    """Does it, one thing after the other.
+
+    Args:
+        cluster: What is broken.
+        random: Decides which, when and where.
+        say: Told what is done.
+        check: Raises when the feeding has ended: what follows would prove nothing.
+    """
+
+    def __init__(self, cluster: Cluster, random: Random, say: Say, check: Callable[[], None]) -> None:
+        self._cluster = cluster
+        self._check = check
+        self._random = random
+        self._say = say
+        self.done: Counter[str] = Counter()
+        """What happened, by kind."""
+        self.missed: list[str] = []
+        """What was planned and did not happen, because nothing of the kind came."""
+        self.unclean: list[str] = []
+        """Workers that ended although nothing ended them."""
+
+    async def run(self, plan: Plan) -> None:
+        """Do all that is planned, in an order that chance decides.
+
+        Raises:
+            Stuck: Something did not go on.
+        """
+        tasks: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        points = [POINTS[number % len(POINTS)] for number in range(plan.crashes)]
+        tasks += [(f"crash {point}", self._bound(self.crash, point)) for point in points]
+        tasks += [("kill -9", self.kill)] * plan.kills
+        tasks += [("zombie", self.zombie)] * plan.zombies
+        tasks += [("broker kill -9", self.restart_broker)] * plan.broker_restarts
+        tasks += [("rebalance", self.rebalance)] * plan.rebalances
+        tasks += [(f"{kind} {api} {side}", self._bound(self.frame, api, side, kind)) for api, side, kind in plan.frames]
+        self._random.shuffle(tasks)
+        for number, (name, act) in enumerate(tasks, start=1):
+            started = asyncio.get_running_loop().time()
+            await act()
+            await self._cluster.eyes.recovered()
+            self._check()
+            seconds = asyncio.get_running_loop().time() - started
+            self._say(f"{number:4}/{len(tasks)} {name}, on again after {seconds:.1f} s")
+
+    async def start(self) -> None:
+        """Start the workers that always run."""
+        for worker in self._pair():
+            worker.start()
+        await self._cluster.eyes.recovered()
+
+    async def crash(self, point: str) -> None:
+        """Let a worker die at a point."""
+        worker = self._random.choice(self._pair())
+        worker.kill()
+        worker.start(point, self._random.randrange(1, 4))
+        if await worker.ended(POINT_SECONDS_MAX) and worker.reached() == point:
+            self.done["crash"] += 1
+        else:
+            self.missed.append(f"crash {point}")
+        worker.kill()
+        worker.start()
+
+    async def kill(self) -> None:
+        """Kill a worker from outside, at any moment."""
+        worker = self._random.choice(self._pair())
+        await asyncio.sleep(self._random.random() * 2)
+        self._note_end(worker)
+        worker.kill()
+        self.done["kill"] += 1
+        worker.start()
+
+    async def zombie(self) -> None:
+        """Stop a worker until its partitions have moved on, and wake it."""
+        worker = self._random.choice(self._pair())
+        self._ensure_running(worker)
+        await self._cluster.eyes.recovered()
+        worker.send(signal.SIGSTOP)
+        try:
+            # The other worker gets everything: only then all inputs are committed.
+            await asyncio.sleep(1.0)
+            await self._cluster.eyes.recovered()
+        finally:
+            worker.send(signal.SIGCONT)
+        self.done["zombie"] += 1
+        await asyncio.sleep(2.0)
+        self._ensure_running(worker)
+
+    async def restart_broker(self) -> None:
+        """Kill the broker, and start it on what it had written."""
+        await asyncio.to_thread(self._cluster.broker.kill)
+        await asyncio.sleep(self._random.random() * 3)
+        await asyncio.to_thread(self._cluster.broker.start)
+        self.done["broker restart"] += 1
+        await self._cluster.eyes.recovered()
+        for worker in self._pair():
+            self._ensure_running(worker)
+
+    async def rebalance(self) -> None:
+        """Let a third worker come, and go in order."""
+        third = self._cluster.workers["c"]
+        third.start()
+        while not third.said("partitions_assigned"):
+            assert third.is_running, f"the third worker ended with {third.exit_code}"
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(self._random.random())
+        await self._cluster.eyes.recovered()
+        if not await third.stop():
+            self.unclean.append(f"worker c ended with {third.exit_code} when told to end")
+        self.done["rebalance"] += 1
+
+    async def frame(self, api: str, side: Side, kind: Kind) -> None:
+        """Spoil one frame between a worker and the broker."""
+        name = self._random.choice("ab")
+        worker, proxy = self._cluster.workers[name], self._cluster.proxies[name]
+        if api in AT_START:
+            await worker.stop()
+        else:
+            self._ensure_running(worker)
+        seconds = HOLD_SECONDS if kind == "hold" else DELAY_SECONDS
+        fault = proxy.arm(Fault(api, kind, side, seconds))
+        if not worker.is_running:
+            worker.start()
+        try:
+            await asyncio.wait_for(fault.hit.wait(), HIT_SECONDS_MAX)
+            self.done["frame"] += 1
+        except TimeoutError:
+            self.missed.append(f"{kind} {api} {side}")
+        proxy.disarm()
+        if kind == "hold":
+            await asyncio.sleep(HOLD_SECONDS)
+        self._ensure_running(worker)
+
+    # A worker may end itself: fenced too often, or a broker that was away for long. It is started again by whoever runs
+    # it; that it ends with a trace of a bug is another matter.
+    def _ensure_running(self, worker: WorkerProcess) -> None:
+        self._note_end(worker)
+        if not worker.is_running:
+            worker.start()
+
+    def _note_end(self, worker: WorkerProcess) -> None:
+        if not worker.is_running and worker.exit_code is not None:
+            self.unclean.append(f"worker {worker.name} ended with {worker.exit_code}")
+
+    def _pair(self) -> list[WorkerProcess]:
+        return [self._cluster.workers["a"], self._cluster.workers["b"]]
+
+    @staticmethod
+    def _bound(act: Callable[..., Awaitable[None]], *arguments: str) -> Callable[[], Awaitable[None]]:
+        return lambda: act(*arguments)

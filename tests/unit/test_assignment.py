@@ -1,0 +1,151 @@
+"""The worker's partitions, seen from outside: what health and metrics say while the group moves them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Set
+from importlib import metadata
+from typing import Any
+
+from faust.types import TP
+from prometheus_client import CollectorRegistry
+
+from streams.config import Commits, Config, Kafka
+from streams.kafka.app import transactional_id
+from streams.kafka.assignment import Assignment
+from streams.kafka.effects import Effects, Place
+from streams.kafka.fetched import Fetched
+from streams.kafka.owner import Ports, Restored, Seat
+from streams.kafka.pacing import CommitPace
+from streams.kafka.restore import Bounds
+from streams.kafka.topics import Topics
+from streams.web.metrics import Metrics
+from streams.web.server import Health
+from streams.wire.positions import STATE
+
+TOPICS = Topics()
+SEAT = Seat(STATE, 0, (TOPICS.news, TOPICS.ticks))
+ASSIGNED = frozenset({TP(TOPICS.ticks, 0), TP(TOPICS.news, 0)})
+
+
+class FakeConsumer:
+    """Holds and releases nothing, and knows no offsets."""
+
+    def hold(self, tp: Place) -> None:
+        """Hold."""
+
+    def release(self, tp: Place) -> None:
+        """Release."""
+
+    async def seek_all(self, positions: Mapping[Any, int]) -> None:
+        """Seek."""
+
+    async def committed(self, partitions: Iterable[Any]) -> dict[Any, int | None]:
+        """Return no offset."""
+        return dict.fromkeys(partitions)
+
+    async def bounds(self, partitions: Iterable[Any]) -> dict[Any, tuple[int, int]]:
+        """Return empty logs."""
+        return dict.fromkeys(partitions, (0, 0))
+
+
+class FakeCommitter:
+    """Never begins: the brokers do not answer it."""
+
+    state_end: int | None = None
+
+    async def start(self) -> None:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+
+    async def commit(self, effects: Effects) -> None:
+        """Commit."""
+
+    async def close(self, *, finished: bool) -> None:
+        """Close."""
+
+
+class FakeRestorer:
+    """Is never asked, because the committer never begins."""
+
+    topic = TOPICS.state
+
+    async def restore(self, seat: Seat, group: Mapping[str, int | None], bounds: Bounds) -> Restored:
+        """Restore nothing."""
+        raise AssertionError("expected a committer first")
+
+
+class FakeRuntime:
+    """Stands at the beginning, live."""
+
+    partition = 0
+    topics = SEAT.topics
+    is_live = True
+
+    def position(self, topic: str) -> int:
+        """Return the beginning."""
+        return 0
+
+    def wants(self, topic: str) -> bool:
+        """Want everything."""
+        return True
+
+    def choose(self, held: Set[str], behind: Set[str]) -> str | None:
+        """Choose nothing."""
+        return None
+
+    def read(self, fetched: Fetched) -> Effects:
+        """Read nothing."""
+        return Effects()
+
+    def totals(self) -> Mapping[str, int]:
+        """Count nothing."""
+        return {}
+
+    windows = open_breakouts = totals
+
+
+def test_revoked_partitions_are_neither_live_nor_ready() -> None:
+    """From the revocation to the next assignment the worker reads nothing, and both pages say so."""
+    registry, health = CollectorRegistry(), Health()
+    said: list[tuple[float | None, list[str]]] = []
+
+    def note() -> None:
+        said.append((registry.get_sample_value("fiftytwo_partitions", {"state": "live"}), health.not_ready()))
+
+    async def rebalance() -> None:
+        metrics = Metrics(registry, version=metadata.version("fiftytwo"))
+        assignment = Assignment(TOPICS, metrics=metrics, health=health, on_failure=lambda error: None)
+        settings = Commits()
+        ports = Ports(
+            consumer=FakeConsumer(),
+            committer=lambda seat: FakeCommitter(),
+            restorer=FakeRestorer(),
+            settings=settings,
+            pace=CommitPace(settings.share_max),
+            metrics=metrics,
+        )
+        assignment.connect(ports)
+        await assignment.assign(ASSIGNED)
+        assignment.events.live(SEAT, FakeRuntime())
+        note()
+        await assignment.revoke()
+        note()
+        await assignment.assign(ASSIGNED)
+        assignment.events.live(SEAT, FakeRuntime())
+        note()
+        await assignment.stop(1.0)
+        note()
+
+    asyncio.run(rebalance())
+
+    unassigned = ["the group has not assigned partitions yet"]
+    assert said == [(1.0, []), (0.0, unassigned), (1.0, []), (0.0, unassigned)]
+
+
+def test_transactions_of_another_prefix_have_other_names() -> None:
+    """Two set-ups on one Kafka must not fence each other."""
+    live, replayed = Config(), Config(kafka=Kafka(prefix="replay."))
+
+    assert transactional_id(live.kafka.group, SEAT) == "fiftytwo-state-0"
+    assert transactional_id(replayed.kafka.group, SEAT) == "replay.fiftytwo-state-0"

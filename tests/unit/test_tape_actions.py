@@ -1,0 +1,351 @@
+"""Splits and other actions, announced, late, withdrawn and unannounced: no signal is a change of units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.property.engine_run import Outcome, fold
+from tests.property.streams_markets import Log
+from tests.scripted import Script
+
+DAY = "2025-09-30"
+BREAKOUTS = ("high_52w", "low_52w")
+
+
+def script(high: str = "400", low: str = "240", close: str = "390", **rules: Any) -> Script:
+    written = Script("engine", DAY, **rules)
+    written.history(high=high, low=low, close=close)
+    return written
+
+
+def outcome(written: Script) -> Outcome:
+    return fold(Log(written.rules, {"XNYS": written.sessions}, written.records))
+
+
+def test_T_S1_split_on_the_ex_date_makes_no_false_low() -> None:
+    """4:1: levels 100 and 60; a first trade at 98 is nothing."""
+    written = script()
+    written.action(DAY, 4, 1)
+    written.tick("09:30:00", "98")
+
+    assert written.told() == []
+
+
+def test_T_S2_trade_above_the_adjusted_level_triggers() -> None:
+    """The level is 100.00, from a raw high of 400, and says so."""
+    written = script()
+    written.action(DAY, 4, 1)
+    written.tick("09:30:00", "98")
+    written.tick("10:00:00", "100")
+    written.tick("10:00:01", "100.01")
+
+    level = written.documents("high_52w")[0]["level"]
+
+    assert written.told(*BREAKOUTS) == ["triggered 1 100.01"]
+    assert (level["price"], level["source_price"], level["adjustment_factor"]) == ("100", "400", "1/4")
+    assert (level["adjustment"], level["extreme_unknown"]) == ("splits", False)
+
+
+@pytest.mark.parametrize(("price", "expected"), [("12.10", []), ("12.30", []), ("12.31", ["triggered 1 12.31"])])
+def test_T_S3_reverse_split_makes_no_false_high(price: str, expected: list[str]) -> None:
+    """1:10: a high of 1.23 is 12.30."""
+    written = script("1.23", "0.90", "1.20")
+    written.action(DAY, 1, 10)
+    written.tick("09:30:00", "12.00")
+    written.tick("10:00:00", price)
+
+    assert written.told(*BREAKOUTS) == expected
+
+
+def test_T_S4_action_of_the_ordinary_line_leaves_the_receipts_alone() -> None:
+    """Actions attach to the listing: the other line's window is as it was."""
+    written = script()
+    other = {"type": "action", "instrument": "XNYS:OTHER", "action_id": "1", "action": "split", "ex_date": DAY}
+    written.records.append({**other, "numerator": 8, "denominator": 1})
+    written.tick("10:00:00", "400.01")
+
+    assert written.told(*BREAKOUTS) == ["triggered 1 400.01"]
+
+
+@pytest.mark.parametrize(("price", "expected"), [("133.34", ["triggered 1 133.34"]), ("133.33", [])])
+def test_split_that_is_no_decimal_is_exact(price: str, expected: list[str]) -> None:
+    """3:1 of 400 is 133.333...: 133.33 is below it, 133.34 above."""
+    written = script()
+    written.action(DAY, 3, 1)
+    written.tick("10:00:00", price)
+
+    assert written.told(*BREAKOUTS) == expected
+
+
+def test_smallest_unit_decides_at_an_inexact_level() -> None:
+    """133.33333333 is below 400 / 3, one unit of 1e-8 more is above it."""
+    for price, expected in (("133.33333333", []), ("133.33333334", ["triggered 1 133.33333334"])):
+        written = script()
+        written.action(DAY, 3, 1)
+        written.tick("10:00:00", price)
+
+        assert written.told(*BREAKOUTS) == expected
+
+
+def test_late_split_retracts_the_false_low_and_the_true_level_holds() -> None:
+    """The action comes after the false low: it is taken back, and what was no low is none."""
+    written = script(split_guard=False)
+    written.tick("09:30:00", "98")
+    written.action(DAY, 4, 1)
+    written.tick("10:00:00", "59.99")
+
+    documents = written.documents(*BREAKOUTS)
+
+    assert written.told(*BREAKOUTS) == ["triggered 1 98", "retracted 1 None", "triggered 2 59.99"]
+    assert documents[1]["reason"] == "level_restated"
+    assert documents[2]["level"]["price"] == "60"
+
+
+def test_withdrawn_split_is_as_if_it_had_never_been() -> None:
+    """The levels of the raw bars stand again."""
+    written = script()
+    written.action("2025-09-15", 4, 1)
+    written.say("action", action_id="a1", operation="withdraw")
+    written.tick("10:00:00", "400.01")
+
+    assert written.documents("high_52w")[0]["level"]["adjustment_factor"] == "1/1"
+
+
+def test_split_inside_the_window_adjusts_only_the_bars_before_it() -> None:
+    """A raw high of 110 after the ex-date beats 400 / 4 before it."""
+    written = Script("engine", DAY)
+    written.history(high="400", low="240", close="390")
+    for session in written.before(10):
+        written.bar(session.date.isoformat(), "110", "90", "100")
+    written.action(written.before(10)[0].date.isoformat(), 4, 1)
+    written.tick("10:00:00", "110.01")
+
+    level = written.documents("high_52w")[0]["level"]
+
+    assert (level["price"], level["adjustment_factor"]) == ("110", "1/1")
+
+
+def test_split_adjusts_the_bases_of_the_measures() -> None:
+    """A close of 390 is 97.50 after 4:1: at 102.375 the session's return is five percent."""
+    written = script()
+    written.action(DAY, 4, 1)
+    written.tick("10:00:00", "97.50")
+    written.tick("10:00:01", "102.37")
+    written.tick("10:00:02", "102.38")
+
+    assert written.told("session_return") == ["entered 1 102.38"]
+
+
+def test_factor_beyond_what_is_exact_closes_the_window() -> None:
+    """Ratios that multiply past thirty bits are not guessed at."""
+    written = script()
+    for number, day in enumerate(written.before(5)):
+        written.action(day.date.isoformat(), 999_983, 999_979 - number, action_id=f"{number}")
+    written.tick("10:00:00", "400.01")
+
+    assert written.told(*BREAKOUTS) == []
+
+
+def test_new_symbol_is_shown_from_its_date_on_and_the_window_stays() -> None:
+    """The id and the level stay; the symbol to show is the new one."""
+    written = script()
+    written.action(DAY, 1, 1, action="symbol_change", symbol="META")
+    written.tick("10:00:00", "400.01")
+
+    document = written.documents("high_52w")[0]
+
+    assert document["instrument"] == {"id": "XNYS:BABA", "mic": "XNYS", "symbol": "META"}
+
+
+def test_window_ends_with_a_delisting() -> None:
+    """Who uses the id afterwards starts with an empty window."""
+    written = script()
+    written.action("2025-09-01", 1, 1, action="delisting")
+    written.tick("10:00:00", "400.01")
+
+    assert written.told() == []
+
+
+def test_bars_before_the_listing_date_are_not_the_instruments() -> None:
+    """A symbol that was another company's does not inherit its window."""
+    written = script()
+    written.say("instrument", listing_date="2025-06-02")
+    written.tick("10:00:00", "400.01")
+
+    assert written.told() == []
+
+
+def test_tick_size_of_the_instrument_widens_the_failure_line() -> None:
+    """Two ticks of 5 are more than fifty basis points of 400."""
+    written = script()
+    written.say("instrument", tick_size="5")
+    written.tick("10:00:00", "401")
+    written.tick("10:00:01", "390.01")
+    written.tick("10:00:02", "390")
+
+    assert written.told("high_52w") == ["triggered 1 401", "failed 1 390"]
+
+
+def test_bar_that_arrives_during_the_session_restates_the_level() -> None:
+    """A missing bar with a higher high: the open signal is amended while it is still beyond, else retracted."""
+    for high, told in (("400.5", "amended 1 401"), ("405", "retracted 1 None")):
+        written = script()
+        written.tick("10:00:00", "401")
+        written.bar("2025-09-29", high, "380", "390")
+
+        assert written.told("high_52w") == ["triggered 1 401", told]
+
+
+def test_level_that_falls_below_today_triggers_nothing_in_retrospect() -> None:
+    """Armed at today's extreme: the next trade beyond it triggers against the new level."""
+    written = Script("engine", DAY)
+    written.history(high="400", days={"2025-09-29": "420 240 390"})
+    written.tick("10:00:00", "410")
+    written.bar("2025-09-29", "400", "240", "390")
+    written.tick("10:00:01", "405")
+    written.tick("10:00:02", "410.01")
+
+    assert written.told("high_52w") == ["triggered 1 410.01"]
+    assert written.documents("high_52w")[0]["level"]["price"] == "400"
+
+
+def test_action_after_the_verdict_rewrites_nothing_and_is_counted() -> None:
+    """Closed signals stay as they were told."""
+    written = script()
+    written.tick("10:00:00", "401")
+    written.clock("16:15:00")
+    written.bar("2025-09-29", "405", "380", "390")
+
+    assert written.told("high_52w") == ["triggered 1 401", "confirmed 1 401"]
+    assert outcome(written).counters["restated_after_verdict"] == 1
+
+
+def test_seventeenth_action_takes_the_place_of_the_oldest_or_is_refused() -> None:
+    """Sixteen are kept; one with an earlier ex-date than all of them is refused."""
+    written = script()
+    for number in range(16):
+        written.action(f"2025-09-{number + 2:02d}", 1, 1, action_id=f"{number}", action="cash_dividend")
+    written.action("2025-09-20", 1, 1, action_id="later", action="cash_dividend")
+    written.action("2025-09-01", 1, 1, action_id="earlier", action="cash_dividend")
+
+    assert outcome(written).refused == [(len(written.records) - 1, "too_many_actions")]
+
+
+def test_unannounced_split_is_suspected_and_nothing_else_is_said() -> None:
+    """A first trade at a quarter of the close: the false low is withheld."""
+    written = script()
+    written.tick("09:30:00", "98")
+    written.tick("09:30:01", "97")
+
+    documents = written.documents()
+
+    assert [(d["family"], d["transition"], d["side"]) for d in documents] == [("suspected_split", "suspect", "down")]
+    assert documents[0]["suspected_split"] == {
+        "last_close": "390",
+        "last_close_date": "2025-09-29",
+        "ratio": "4:1",
+        "withheld": 0,
+        "lost": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("price", "ratio"),
+    [("195", "2:1"), ("206.7", "2:1"), ("206.71", None), ("780", "1:2"), ("585", "2:3"), ("260", "3:2"), ("400", None)],
+)
+def test_guard_knows_the_ratios_of_splits(price: str, ratio: str | None) -> None:
+    """Within six percent of n:1 or 1:n, 3:2 or 2:3 of the last close."""
+    written = script(low="1", high="9000")
+    written.tick("09:30:00", price)
+
+    suspected = [d["suspected_split"]["ratio"] for d in written.documents("suspected_split")]
+
+    assert suspected == ([ratio] if ratio else [])
+
+
+def test_action_discards_what_was_withheld() -> None:
+    """The split is announced late: the false signals are gone, the true level holds, the ordinals begin anew."""
+    written = script()
+    written.tick("09:30:00", "98")
+    written.tick("09:30:01", "99")
+    written.action(DAY, 4, 1)
+    written.tick("10:00:00", "100.01")
+
+    documents = written.documents("suspected_split", *BREAKOUTS)
+
+    assert [d["transition"] for d in documents] == ["suspect", "discarded", "triggered"]
+    assert documents[1]["suspected_split"]["withheld"] > 0
+    assert (documents[2]["ordinal"], documents[2]["revision"], documents[2]["level"]["price"]) == (1, 1, "100")
+
+
+@pytest.mark.parametrize("word", ["bar", "accept"])
+def test_fall_that_is_real_is_released_in_order(word: str) -> None:
+    """A bar that states no split, or an operator: late, marked as held, and right."""
+    written = script()
+    written.tick("09:30:00", "200")
+    written.tick("09:30:02", "190")
+    written.tick("15:59:59", "191")
+    written.clock("16:15:00")
+    if word == "bar":
+        prices = {"open": "200", "high": "200", "low": "190", "close": "191"}
+        written.say("bar", session_date=DAY, split=False, **prices)
+    else:
+        written.say("accept", session_date=DAY)
+
+    documents = written.documents("suspected_split", "low_52w")
+
+    assert [d["transition"] for d in documents] == ["suspect", "released", "triggered", "new_extreme", "confirmed"]
+    assert [d["held"] for d in documents] == [False, False, True, True, True]
+    assert [d["revision"] for d in documents] == [1, 2, 1, 2, 3]
+
+
+def test_suspicion_lasts_until_it_is_settled() -> None:
+    """The next session is withheld too, and tested by nobody again."""
+    written = script()
+    written.tick("09:30:00", "200")
+    written.clock("2025-10-01T13:59:59Z")
+    written.tick("2025-10-01T14:00:00Z", "100")
+    written.say("accept", session_date=DAY)
+
+    documents = written.documents("suspected_split", "low_52w")
+
+    assert [(d["transition"], d["session_date"]) for d in documents] == [
+        ("suspect", DAY),
+        ("released", DAY),
+        ("triggered", DAY),
+        ("confirmed", DAY),
+        ("triggered", "2025-10-01"),
+    ]
+
+
+def test_more_than_sixty_four_transitions_are_lost_and_counted() -> None:
+    """What is withheld has a limit, and the release says how many are missing."""
+    written = script(conflate_ms=0)
+    for number in range(80):
+        written.tick(f"09:{30 + number // 60}:{number % 60:02d}", f"{200 - number / 4}")
+    written.say("accept", session_date=DAY)
+
+    released = next(d for d in written.documents("suspected_split") if d["transition"] == "released")
+
+    assert released["suspected_split"]["withheld"] == 64
+    assert released["suspected_split"]["lost"] == outcome(written).counters["withheld_lost"] > 0
+    assert sum(d["held"] for d in written.documents()) == 64
+
+
+def test_momentum_as_everybody_knew_it_survives_a_discarded_suspicion() -> None:
+    """A measure that was in before stays in: its withheld exit was the change of units."""
+    written = Script("engine", DAY)
+    written.history(high="1000", low="10", close="390", days={"2024-12-31": "1000 10 200"})
+    written.tick("2025-09-26T14:00:00Z", "240")
+    written.tick("2025-09-26T14:00:01Z", "400")
+    written.tick("2025-09-29T14:00:00Z", "400")
+    written.clock("2025-09-30T13:29:59Z")
+    written.tick("09:30:00", "100")
+    written.action(DAY, 4, 1)
+    written.clock("10:00:01")
+    written.tick("10:00:00", "101")
+    written.tick("10:00:01", "59")
+
+    assert written.told("ytd") == ["entered 1 400", "exited 1 59"]
