@@ -56,13 +56,13 @@ class Breakout:
         self.armed_level = self.level()
         self._arm_beyond_today()
 
-    def trade(self, trade: Trade, *, first: bool) -> None:
+    def trade(self, trade: Trade) -> None:
         """Let an eligible trade move the machine: trigger, or extend, or fail; today's extreme is that before it."""
         price, context = trade.tick.price, self.context
         if context is None or self.level() is None:
             return
         if self._triggers(trade):
-            gap = first and trade.kind in ("continuous", "opening")
+            gap = self.extreme is None and trade.kind in ("continuous", "opening")
             self._trigger(trade, context, gap=gap)
         elif self.live is not None and self.extreme is not None and further(self.side, price, self.extreme):
             self._extend(trade)
@@ -224,6 +224,8 @@ class Breakout:
         ladder = self.day.ladders[self.side]
         if signal.beyond:
             signal.trigger, signal.degraded = signal.beyond[0], False
+            # An extreme that waits to be told is not told when it is the trigger now.
+            self.pending = None if self.pending is signal.trigger else self.pending
         elif (signal.more_came or not needs_more) and ladder.rungs and self.passes(signal.level, ladder.rungs[0].price):
             tick = replace(signal.trigger.tick, price=ladder.rungs[0].price, trade_id=None, conditions=())
             signal.trigger, signal.degraded = replace(signal.trigger, tick=tick, kind="continuous"), True
@@ -250,9 +252,9 @@ class Breakout:
     def _retract(self, signal: Signal, reason: str) -> None:
         self.pending = None
         self._send("retracted", signal.trigger.tick.time_ns, None, reason=reason)
-        self.state, self.armed_level, self.marked = "armed", signal.level, False
-        self.armed_at, self.held_until_ns = None, 0
         self.triggers -= 1
+        self.state, self.armed_level, self.marked = "armed", signal.level, self.triggers > 0
+        self.armed_at, self.held_until_ns = None, 0
 
     def _send(self, transition: str, time_ns: int, price: Fraction | None, *, reason: str | None = None) -> None:
         signal = self.signal

@@ -39,10 +39,13 @@ class CloseBreakout:
         self.signal = Signal(1, trigger, level, level, gap=False, close=close)
         self._send("triggered", close_ns, price)
 
-    def correct_close(self, close: Close, close_ns: int) -> None:
+    def correct_close(self, close: Close, close_ns: int, context: Context | None, history: History) -> None:
         """Take another close."""
         signal = self.signal
-        if signal is None or signal.close is None or signal.close[0] == close[0]:
+        if signal is None:
+            self.close(close, close_ns, context, history)
+            return
+        if signal.close is None or signal.close[0] == close[0]:
             return
         signal.close = close
         if close[0] is not None and self._passes(close[0], signal.level):

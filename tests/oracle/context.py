@@ -106,19 +106,6 @@ class Context:
     streak: dict[str, int]
     tick_size: Fraction
 
-    @property
-    def substance(self) -> object:
-        """Return what a restatement is about: where it is equal, nothing has changed."""
-        windows = {
-            lookback: (
-                window.status,
-                {side: (level.price, level.date, level.factor) for side, level in window.levels.items()},
-            )
-            for lookback, window in self.windows.items()
-        }
-        bases = {name: base and (base.price, base.date) for name, base in self.bases.items()}
-        return windows, bases
-
     def returns(self, price: Fraction | None) -> Document:
         """Return the metrics that every breakout carries: the price against each base, null without one."""
         names = ("session_return", "mtd", "ytd", "roc_5", "roc_20", "roc_60")

@@ -11,7 +11,7 @@ from tests.oracle.records import Tick
 from tests.oracle.rules import SIDES, Side
 
 # Trades that may set the last price, the newest last, so that a cancelled one can be stepped back over.
-LASTS_MAX = 4
+LASTS_MAX = 32
 # The median that bad prints are measured by.
 MEDIAN_OF = 20
 
@@ -28,7 +28,8 @@ class Trade:
     def is_of(self, cancelled: Tick) -> bool:
         """Say whether a cancel speaks of this trade."""
         tick = self.tick
-        same = tick.trade_id == cancelled.trade_id if tick.trade_id else tick.time_ns == cancelled.time_ns
+        named = tick.trade_id is not None and cancelled.trade_id is not None
+        same = tick.trade_id == cancelled.trade_id if named else tick.time_ns == cancelled.time_ns
         return same and tick.price == cancelled.price
 
 
@@ -40,10 +41,8 @@ class Day:
     lasts: list[Trade] = field(default_factory=list)
     volume: Fraction = Fraction(0)
     traded: bool = False
-    any_last: bool = False
     last_print: Fraction | None = None
     stated: tuple[Fraction, str] | None = None
-    recent: list[Fraction] = field(default_factory=list)
 
     @property
     def last(self) -> Fraction | None:
@@ -75,9 +74,7 @@ class Day:
         self.last_print = trade.tick.price
         self.widen(trade.tick)
         if trade.last:
-            self.any_last = True
             self.lasts = [*self.lasts, trade][-LASTS_MAX:]
-            self.recent = [*self.recent, trade.tick.price][-MEDIAN_OF:]
 
     def widen(self, tick: Tick) -> None:
         """Take a price into the extremes alone."""
@@ -109,9 +106,9 @@ class Day:
 
     def median(self) -> Fraction | None:
         """Return the median of the latest last prices, once there are enough of them."""
-        if len(self.recent) < MEDIAN_OF:
+        if len(self.lasts) < MEDIAN_OF:
             return None
-        middle = sorted(self.recent)[MEDIAN_OF // 2 - 1 : MEDIAN_OF // 2 + 1]
+        middle = sorted(trade.tick.price for trade in self.lasts[-MEDIAN_OF:])[MEDIAN_OF // 2 - 1 : MEDIAN_OF // 2 + 1]
         return sum(middle, Fraction(0)) / 2 // UNIT * UNIT
 
     def forget_ids(self) -> None:

@@ -115,8 +115,8 @@ class Oracle:
             times = [tick.time_ns for tick in (record.tick, record.corrected) if tick is not None]
             if any(self._future(time_ns, reference_ns) for time_ns in times):
                 return "future_time"
-            self.counts["cancels"] += 1
             counted = self._row(record.tick.instrument).cancel(record)
+            self.counts["cancels"] += counted is None
         elif isinstance(record, Status):
             if self._future(record.time_ns, reference_ns):
                 return "future_time"

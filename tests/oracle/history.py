@@ -21,6 +21,7 @@ BARS_MAX = 264
 # Prices are multiples of this unit, and what is a float by nature becomes such a multiple.
 UNIT = Fraction(1, 100_000_000)
 ONE = Fraction(1)
+PRICE_MAX = Fraction(8_000_000)
 
 
 @dataclass
@@ -134,8 +135,10 @@ class History:
         covered = len(known) >= self.rules.coverage * len(sessions)
         if not covered or any(session.date not in bars for session in recent):
             return Window(lookback, "degraded", sessions, len(known), {})
-        levels = self._levels(index, [bar for bar in known if bar.traded])
-        return Window(lookback, "full", sessions, len(known), levels)
+        traded = [bar for bar in known if bar.traded]
+        if not all(self._fits(price, bar, index) for bar in traded for price in (bar.high, bar.low)):
+            return Window(lookback, "partial", sessions, len(known), {})
+        return Window(lookback, "full", sessions, len(known), self._levels(index, traded))
 
     def base(self, of: int | None, index: int) -> Level | None:
         """Return the close of a session in a later one's units; without a trade in it, the close before (section 3)."""
@@ -143,6 +146,8 @@ class History:
         while of is not None and of >= 0:
             bar = bars.get(self.calendar.sessions[of].date)
             if bar is None:
+                return None
+            if bar.traded and not self._fits(bar.close, bar, index):
                 return None
             if bar.traded:
                 return Level(self._adjusted(bar.close, bar, index), bar.date, bar.close, self.factor(bar.date, index))
@@ -227,6 +232,10 @@ class History:
 
     def _extreme(self, bar: Bar, side: Side) -> Fraction:
         return bar.high if side == "up" else bar.low
+
+    def _fits(self, price: Fraction, bar: Bar, index: int) -> bool:
+        # In the units of a session a price may be too small or too large to be one.
+        return UNIT <= price * self.factor(bar.date, index) <= PRICE_MAX
 
     def _adjusted(self, price: Fraction, bar: Bar, index: int, side: Side | None = None) -> Fraction:
         # A price of a bar in a session's units. As a level it is rounded so that a price in whole units is beyond it

@@ -78,7 +78,9 @@ class Ladder:
             full = len(self.rungs) == PRICES_MAX
             edge = self.rungs[-1].price if full else self.floor
             return edge is None or at_least(self.side, tick.price, edge)
-        return not self.nameless and rung.count == len(rung.ids) and tick.trade_id not in rung.ids
+        if self.nameless or tick.trade_id is None:
+            return False
+        return rung.count == len(rung.ids) and tick.trade_id not in rung.ids
 
     def _at(self, price: Fraction) -> Rung | None:
         return next((rung for rung in self.rungs if rung.price == price), None)

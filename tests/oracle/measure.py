@@ -64,7 +64,7 @@ class Measure:
         self.evaluated = False
 
     def restate(self, base: Level | None, open_ns: int) -> None:
-        """Take another base in the middle of a session: where there was none, what is in already is taken in silence."""
+        """Take another base in mid-session: where there was none, what is in already is taken in silence."""
         warming = not self.defined and base is not None
         self.derive(base, open_ns)
         self.warming = self.warming or warming

@@ -111,6 +111,10 @@ class Row:
         self._state_close(tick)
         if not tick.high_low:
             return "ticks_ineligible"
+        if tick.time_ns >= self._deadline(index):
+            # A corrected close after the grace, before the verdict: it is no trade of the session any more.
+            self.day.widen(tick)
+            return None
         self._believe_or_hold(tick)
         return None
 
@@ -134,6 +138,8 @@ class Row:
         if self.day.denies(tick):
             return "cancels_unknown"
         self.memory.add(tick, day, "cancel")
+        if self._states_close(tick) and self.day.stated is not None and self.day.stated[0] == tick.price:
+            self.day.stated = None
         known = self.day.unsee(tick)
         for breakout in self.breakouts if tick.high_low else ():
             breakout.cancel(tick)
@@ -216,13 +222,12 @@ class Row:
         self._trade(tick)
 
     def _trade(self, tick: Tick) -> None:
-        first = not self.day.traded
-        if first:
+        if not self.day.traded:
             self._derive(tick)
         trade = self._as_trade(tick)
         for breakout in self.breakouts:
-            breakout.trade(trade, first=first)
-        first_last = trade.last and not self.day.any_last
+            breakout.trade(trade)
+        first_last = trade.last and not self.day.lasts
         self.day.see(trade)
         self.halted = self.halted and not trade.last
         for measure in self.measures if trade.last else ():
@@ -269,7 +274,7 @@ class Row:
             if self.context is None:
                 self._derive(tick)
             for breakout in self.breakouts:
-                breakout.trade(trade, first=False)
+                breakout.trade(trade)
             self.day.traded = True
             self.day.widen(tick)
         if known is not None and trade.last:
@@ -309,10 +314,7 @@ class Row:
         # Bars or actions came during a session: levels are derived again (kernel, "Rolls, bars, actions").
         if self.context is None or self.closed:
             return
-        context = derive(self.history, self.calendar, self._index())
-        if context.substance == self.context.substance:
-            return
-        self.context = context
+        self.context = derive(self.history, self.calendar, self._index())
         for measure in self.measures:
             measure.restate(self.context.bases[measure.family], self._session().open_ns)
         for breakout in self.breakouts:
@@ -323,7 +325,7 @@ class Row:
             for breakout in self.breakouts:
                 breakout.correct_close(self._close(), self._session().close_ns)
             for each in self.closes:
-                each.correct_close(self._close(), self._session().close_ns)
+                each.correct_close(self._close(), self._session().close_ns, self.context, self.history)
 
     def _late(self, tick: Tick, index: int) -> str:
         # A trade that comes after its session's verdict widens the session's bar, until the next session's verdict.

@@ -58,6 +58,7 @@ def document(
     reason: str | None = None,
 ) -> dict[str, Any]:
     """Write a transition of a signal."""
+    known = transition != "retracted" or reason == "close_corrected"
     return {
         **book.head(transition, signal.revision, family.name, family.side, context.date, signal.ordinal),
         "event_time": format_time(time_ns),
@@ -69,7 +70,7 @@ def document(
         "streak": context.streak[MARKED_BY.get(family.name, family.name)],
         "failed": signal.failed,
         "recovered": signal.recovered,
-        "close_source": signal.close[1] if signal.close else None,
+        "close_source": signal.close[1] if signal.close and known else None,
         "metrics": _metrics(book, signal, context, price),
         "reason": reason,
         "verdict": signal.verdict,

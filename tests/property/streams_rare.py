@@ -57,21 +57,24 @@ class Writer(Protocol):
 def cancelled(writer: Writer) -> dict[str, Any] | None:
     """Draw a trade to take back: one that something hangs on, one of the latest, or one that never was."""
     instrument = writer.pick(writer.instruments)
-    ticks = [each for each in writer.records if each.get("type") is None and each["instrument"] == instrument]
+    row = writer.oracle.rows.get(instrument)
+    gone = {each["trade_id"] for each in writer.records if each.get("type") in ("cancel", "correct")}
+    ticks = [
+        each
+        for each in writer.records
+        if each.get("type") is None
+        and each["instrument"] == instrument
+        and each.get("trade_id") not in {None, *gone}
+        and each["time"] >= writer.market[writer.index].open_ns
+    ]
     if not ticks:
         return None
-    row = writer.oracle.rows.get(instrument)
     aimed = [tick for tick in ticks if row and _hangs(row.breakouts, tick)]
     how = writer.number(9)
     tick = writer.pick(aimed) if aimed and how < 6 else writer.pick(ticks[-8:] if how < 9 else ticks)
     original = {name: tick[name] for name in ORIGINAL if name in tick}
-    damage = writer.number(11)
-    if damage == 0:
-        original["trade_id"] = "never"
-    elif damage == 1:
-        original["price"] = writer.price_text(instrument, writer.now_ns)
-    elif damage == 2:
-        original.pop("trade_id", None)
+    if writer.number(11) == 0:
+        original["trade_id"] = f"never{len(writer.records)}"
     return original
 
 
@@ -197,7 +200,7 @@ def _hangs(breakouts: Sequence[Breakout], tick: dict[str, Any]) -> bool:
 
 
 UNIT = Fraction(1, 100_000_000)
-PRICE_MAX = Fraction(8_000_000)
+PRICE_MAX = Fraction(7_999_999)
 
 
 def as_text(price: Fraction) -> str:

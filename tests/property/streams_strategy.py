@@ -275,7 +275,7 @@ class _Writer:
 
     def _repeat(self) -> None:
         # Delivered a second time, as it was.
-        again = [record for record in self.records[-70:] if record.get("type") in (None, "cancel")]
+        again = [record for record in self.records[-70:] if record.get("type") is None and "trade_id" in record]
         if again:
             self.write({name: value for name, value in self.pick(again).items() if name != "append_time"})
 
