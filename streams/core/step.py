@@ -16,9 +16,11 @@ import numpy as np
 
 from streams.core.closing import judge_again
 from streams.core.compiled import inlined, njit
+from streams.core.extremes import extreme_of, see_price
 from streams.core.guard import withhold
 from streams.core.late import fold_late, unsee_late
 from streams.core.layout import (
+    DOWN,
     ELIGIBLE_HIGH_LOW,
     ELIGIBLE_PLAIN,
     KIND_ACCEPT,
@@ -38,11 +40,12 @@ from streams.core.layout import (
     REJECT_CLOCK_MODE,
     REJECT_FUTURE_TIME,
     REJECT_NOT_A_SESSION,
+    UP,
 )
 from streams.core.recent import add_print, insert_print, is_recent, remember_id, trade_key
 from streams.core.records import bear, fold_accept, fold_action, fold_bar, fold_instrument, fold_status
 from streams.core.roll import roll, set_deadline, tell_clock
-from streams.core.rows import EMITTED_MAX, NEVER_NS, UNBORN, VOLUME_MAX
+from streams.core.rows import EMITTED_MAX, NEVER_NS, PRINTS, UNBORN, VOLUME_MAX
 from streams.core.session_changes import change_row, change_session, closes_at, keep_override
 from streams.core.sessions import session_dated, session_opened
 from streams.core.trades import (
@@ -50,6 +53,7 @@ from streams.core.trades import (
     belongs,
     clear_bands,
     count_trade,
+    cut_band,
     fold_extremes,
     fold_in_session,
     is_last,
@@ -136,6 +140,8 @@ def step(
                 reason = np.int64(REJECT_FUTURE_TIME)
             elif _is_in_band(hot, record):
                 _fold_in_band(partition, hot, tapes[number], record, buffer)
+            elif _is_near_band(hot, warm_rows[number], record):
+                _fold_near_band(partition, hot, warm_rows[number], tapes[number], record, buffer)
             else:
                 _fold_tick(world, rows, number, record, buffer)
         elif kind == KIND_CLOCK:
@@ -192,6 +198,34 @@ def _fold_in_band(partition: np.void, hot: np.void, tape: np.void, record: np.vo
         remember_id(tape, key)
     add_print(hot, tape, np.int64(record["price"]), key, np.int64(record["time_ns"]), np.int64(record["extra"]))
     hot["volume"] = min(np.int64(hot["volume"]) + np.int64(record["size"]), np.int64(VOLUME_MAX))
+
+
+# Whether a tick moves no machine and makes no new extreme, but may belong to the best prices of a side.
+@njit
+def _is_near_band(hot: np.void, warm: np.void, record: np.void) -> bool:
+    price = np.int64(record["price"])
+    return (
+        warm["rule_low"] < price < warm["rule_high"]
+        and hot["segment_open_ns"] <= record["time_ns"] < hot["segment_close_ns"]
+        and record["eligible"] & (ELIGIBLE_PLAIN | LAST_CONDITIONAL) == ELIGIBLE_PLAIN
+        and extreme_of(warm, np.int64(DOWN)) <= price <= extreme_of(warm, np.int64(UP))
+    )
+
+
+# As in the band, and the best prices. No row is handed on: counting references to its arrays costs more than this.
+@njit
+def _fold_near_band(
+    partition: np.void, hot: np.void, warm: np.void, tape: np.void, record: np.void, buffer: np.ndarray
+) -> None:
+    prints = np.int64(hot["prints"])
+    _fold_in_band(partition, hot, tape, record, buffer)
+    if hot["prints"] == prints:
+        return
+    price = np.int64(record["price"])
+    key = np.int64(tape["print"][prints & (PRINTS - 1)]["key"])
+    see_price(warm, np.int64(UP), price, key)
+    see_price(warm, np.int64(DOWN), price, key)
+    cut_band(hot, warm)
 
 
 # What every record of a row ends with: bands and deadline for what comes, and silence while a split is suspected.

@@ -248,14 +248,20 @@ def set_bands(world: World, row: Row) -> None:
     low, high = band_of_measures(warm, rules, low, high)
     warm["rule_low"] = low
     warm["rule_high"] = high
+    cut_band(hot, warm)
+
+
+@njit
+def cut_band(hot: np.void, warm: np.void) -> None:
+    """Cut the rule band at the last of the best prices of each side: the hot band, empty while those are few."""
     top = _hot_edge(warm, np.int64(UP))
     bottom = _hot_edge(warm, np.int64(DOWN))
     if top == 0 or bottom == 0:
         hot["band_low"] = PRICE_NEVER
         hot["band_high"] = 0
         return
-    hot["band_low"] = max(low, bottom)
-    hot["band_high"] = min(high, top)
+    hot["band_low"] = max(np.int64(warm["rule_low"]), bottom)
+    hot["band_high"] = min(np.int64(warm["rule_high"]), top)
 
 
 # What a trade makes the trigger of a signal.

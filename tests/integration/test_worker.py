@@ -172,7 +172,7 @@ def test_poison_goes_to_the_dead_letters_alone(embedded: EmbeddedBroker, prefix:
     run(work())
 
 
-def test_restart_after_a_trigger_does_not_trigger_again(embedded: EmbeddedBroker, prefix: str) -> None:
+def test_T_B6_restart_after_a_trigger_does_not_trigger_again(embedded: EmbeddedBroker, prefix: str) -> None:
     """T-B6: a worker that starts again in the middle of a session goes on as if it had never stopped."""
 
     async def work() -> None:

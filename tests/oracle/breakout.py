@@ -1,70 +1,88 @@
-"""One side of one instrument in one session: armed, active or failed (sections 2.1, 2.2; kernel, "Breakouts")."""
+"""One family of one instrument in one session: armed, active or failed (sections 2.1, 2.2; kernel, "Breakouts")."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
 from typing import Literal
 
-from tests.oracle.calendar import format_time
-from tests.oracle.context import Book, Context, Document, change, rounded
+from tests.oracle.context import Book, Context
+from tests.oracle.day import Day, Trade
 from tests.oracle.history import UNIT, Level
-from tests.oracle.records import Tick, price_text
-from tests.oracle.rules import BREAKOUTS, Side, at_least, further
+from tests.oracle.records import Tick
+from tests.oracle.rules import Family, at_least, further
+from tests.oracle.signal import Signal, document
 
-
-@dataclass
-class Signal:
-    """One trigger and what became of it."""
-
-    ordinal: int
-    trigger: Tick
-    level: Level
-    gap: bool
-    fresh: bool
-    streak: int
-    revision: int = 0
-    failed: bool = False
-    recovered: bool = False
-    close_source: str | None = None
+Close = tuple[Fraction | None, str | None]
 
 
 class Breakout:
-    """The machine of one side. It is made anew for every session."""
+    """The machine of one family. It is made anew for every session."""
 
-    def __init__(self, book: Book, side: Side) -> None:
+    def __init__(self, book: Book, family: Family, day: Day) -> None:
         self.book = book
-        self.side = side
+        self.family = family
+        self.side = family.side
+        self.day = day
         self.context: Context | None = None
         self.state: Literal["armed", "active", "failed"] = "armed"
+        # Where the machine is armed: at a level, or at an extreme of today that was beyond it before anybody knew.
+        self.armed_level: Level | None = None
+        self.armed_at: Fraction | None = None
         self.signal: Signal | None = None
-        self.extreme: Fraction | None = None
-        self.pending: Tick | None = None
+        self.ordinal = 0
+        self.triggers = 0
+        self.marked = False
+        self.pending: Trade | None = None
         self.held_until_ns = 0
 
-    def trade(self, tick: Tick, *, first: bool) -> None:
-        """Let an eligible trade move the machine: trigger, or extend, or fail."""
-        level = self.context.window.levels.get(self.side) if self.context else None
-        if level is not None and self.context is not None:
-            target = self._target(level, self.context)
-            if target is not None and self._passes(tick.price, target):
-                gap = first and tick.last
-                ordinal = self.signal.ordinal + 1 if self.signal else 1
-                fresh, streak = self.context.fresh[self.side], self.context.streak[self.side]
-                self._trigger(Signal(ordinal, tick, target, gap, fresh, streak))
-            elif self.state != "armed" and self.extreme is not None and further(self.side, tick.price, self.extreme):
-                self._extend(tick)
-            else:
-                self._fail(tick)
-        if self.extreme is None or further(self.side, tick.price, self.extreme):
-            self.extreme = tick.price
+    @property
+    def extreme(self) -> Fraction | None:
+        """Return today's extreme of this side."""
+        return self.day.extreme(self.side)
+
+    @property
+    def live(self) -> Signal | None:
+        """Return the signal that runs, if one does."""
+        return None if self.state == "armed" else self.signal
+
+    def level(self) -> Level | None:
+        """Return the window's level, if the window is full."""
+        return self.context.windows[self.family.lookback].levels.get(self.side) if self.context else None
+
+    def derive(self, context: Context) -> None:
+        """Take the levels of a session at its first trade."""
+        self.context = context
+        self.armed_level = self.level()
+        self._arm_beyond_today()
+
+    def trade(self, trade: Trade) -> None:
+        """Let an eligible trade move the machine: trigger, or extend, or fail; today's extreme is that before it."""
+        price, context = trade.tick.price, self.context
+        if context is None or self.level() is None:
+            return
+        if self._triggers(trade):
+            gap = self.extreme is None and trade.kind in ("continuous", "opening")
+            self._trigger(trade, context, gap=gap)
+        elif self.live is not None and self.extreme is not None and further(self.side, price, self.extreme):
+            self._extend(trade)
+        else:
+            self._fail(trade)
+        if self.live is not None and self.passes(self.live.level, price):
+            self.live.note(trade)
+
+    def passes(self, level: Level, price: Fraction) -> bool:
+        """Say whether a price is beyond a level: "made or matched" is for the window's, not for today's extreme."""
+        today = self.context is not None and level.date == self.context.date
+        reaches = at_least if self.book.rules.equality == "match" and not today else further
+        return reaches(self.side, price, level.price)
 
     def failure_price(self) -> Fraction | None:
         """Return where the latest signal would fail: its own level less the hysteresis (section 2.2, 2)."""
-        if self.signal is None or self.context is None:
+        if self.live is None or self.context is None:
             return None
-        rules, level = self.book.rules, self.signal.level.price
-        ticks = rules.hysteresis_ticks * Fraction(rules.tick_size)
+        rules, level = self.book.rules, self.live.level.price
+        ticks = rules.hysteresis_ticks * self.context.tick_size
         ranges = round(rules.hysteresis_atr * (self.context.range_units or 0.0)) * UNIT
         hysteresis = max(ticks, level * rules.hysteresis_bps / 10_000, ranges)
         return level - hysteresis if self.side == "up" else level + hysteresis
@@ -72,132 +90,186 @@ class Breakout:
     def flush(self, until_ns: int | None = None) -> None:
         """Send the held extreme: at once, or if its window has ended by a clock's time."""
         if self.pending is not None and (until_ns is None or until_ns >= self.held_until_ns):
-            pending, self.pending = self.pending, None
+            pending, self.pending = self.pending.tick, None
             self._send("new_extreme", pending.time_ns, pending.price)
             self._hold(pending.time_ns)
 
-    def close(self, price: Fraction | None, source: str | None, close_ns: int) -> None:
+    def close(self, close: Close, close_ns: int) -> None:
         """Give the verdict on the latest signal, if there is one: beyond its own level or not (section 2.1)."""
         self.flush()
-        if self.signal is None:
+        if self.live is not None:
+            self._judge(self.live, close)
+            assert self.live.verdict is not None
+            self._send(self.live.verdict, close_ns, close[0])
+
+    def correct_close(self, close: Close, close_ns: int) -> None:
+        """Say that the close of a session that had its verdict is another (section 1.5)."""
+        if self.live is not None and self.live.close is not None and self.live.close[0] != close[0]:
+            self._judge(self.live, close)
+            self._send("amended", close_ns, close[0], reason="close_corrected")
+
+    def cancel(self, tick: Tick) -> None:
+        """Take a trade back, after the day has: amend or retract the signal that hangs on it."""
+        if self.pending is not None and self.pending.is_of(tick):
+            self.pending = None
+        signal = self.live
+        if signal is None:
             return
-        confirmed = price is not None and further(self.side, price, self.signal.level.price)
-        self.signal.close_source = source
-        self.signal.recovered = confirmed and self.signal.failed
-        self._send("confirmed" if confirmed else "unconfirmed", close_ns, price)
+        was_trigger = bool(signal.beyond) and not signal.degraded and signal.beyond[0].is_of(tick)
+        gone = next((trade for trade in signal.beyond if trade.is_of(tick)), None)
+        if gone is not None:
+            signal.beyond.remove(gone)
+        if was_trigger and not self._replace_trigger(signal, "trigger_changed", needs_more=True):
+            self._retract(signal, "cancelled")
+        elif signal.failing is not None and signal.failing.is_of(tick):
+            self._withdraw_failure(signal)
 
-    def _target(self, level: Level, context: Context) -> Level | None:
-        # What a trade must pass to trigger: the window's level, or after a failure the extreme of today (2.2, 3).
-        if self.state == "armed":
-            return level
-        again = self.state == "failed" and self.signal and self.signal.ordinal < self.book.rules.max_triggers
-        return Level(self.extreme, context.date) if again and self.extreme is not None else None
-
-    def _passes(self, price: Fraction, target: Level) -> bool:
-        # "Made or matched" is for the window's level: a second trigger must be a new extreme in either mode.
-        if self.state == "armed" and self.book.rules.equality == "match":
-            return at_least(self.side, price, target.price)
-        return further(self.side, price, target.price)
-
-    def _trigger(self, signal: Signal) -> None:
-        self.state = "active"
-        self.signal = signal
-        self._send("triggered", signal.trigger.time_ns, signal.trigger.price)
-        self._hold(signal.trigger.time_ns)
-
-    def _extend(self, tick: Tick) -> None:
-        # Inside the window the newest extreme waits. One outside sends what waits first, and that opens its own window.
-        if tick.time_ns >= self.held_until_ns:
+    def restate(self, context: Context) -> None:
+        """Take levels that were derived anew (kernel, "Rolls, bars, actions")."""
+        self.context = context
+        level, signal = self.level(), self.live
+        if signal is None:
+            if self.armed_level is None or self.armed_level.date != context.date:
+                self.armed_level, self.armed_at = level, None
+                self._arm_beyond_today()
+            return
+        if signal.level.date == context.date:
+            signal.base_level = level or signal.base_level
+            return
+        if level is None:
+            self._retract(signal, "level_restated")
+            self.armed_level = None
+            return
+        unchanged = (level.price, level.date, level.factor) == (
+            signal.level.price,
+            signal.level.date,
+            signal.level.factor,
+        )
+        signal.level = signal.base_level = level
+        if unchanged:
+            return
+        signal.beyond = [trade for trade in signal.beyond if self.passes(level, trade.tick.price)]
+        if self.passes(level, signal.trigger.tick.price):
             self.flush()
-        self.pending = tick
-        if tick.time_ns >= self.held_until_ns:
+            self._send("amended", signal.trigger.tick.time_ns, signal.trigger.tick.price, reason="level_restated")
+        elif not self._replace_trigger(signal, "level_restated", needs_more=False):
+            self._retract(signal, "level_restated")
+
+    def cancel_session(self) -> None:
+        """Take the live signal back, for none of the session's trades counts."""
+        if self.live is not None:
+            self._retract(self.live, "session_cancelled")
+
+    def _triggers(self, trade: Trade) -> bool:
+        if trade.kind == "late_or_derived" and self.book.rules.trigger_eligibility == "high_low_and_last":
+            return False
+        price = trade.tick.price
+        if self.state == "armed" and self.armed_level is not None:
+            beyond_today = self.armed_at is None or further(self.side, price, self.armed_at)
+            return self.passes(self.armed_level, price) and beyond_today
+        again = self.state == "failed" and self.triggers < self.book.rules.max_triggers
+        return again and self.extreme is not None and further(self.side, price, self.extreme)
+
+    def _trigger(self, trade: Trade, context: Context, *, gap: bool) -> None:
+        base_level = self.level()
+        assert base_level is not None
+        level = self.armed_level if self.state == "armed" else self._today(context)
+        assert level is not None
+        self.ordinal += 1
+        self.triggers += 1
+        self.state, self.marked = "active", True
+        self.signal = Signal(self.ordinal, trade, level, base_level, gap)
+        self._send("triggered", trade.tick.time_ns, trade.tick.price)
+        self._hold(trade.tick.time_ns)
+
+    def _today(self, context: Context) -> Level:
+        assert self.extreme is not None
+        unknown = self.day.ladders[self.side].lost
+        return Level(self.extreme, context.date, self.extreme, unknown=unknown)
+
+    def _arm_beyond_today(self) -> None:
+        # What was beyond the level before anybody knew it is no trigger now: a new extreme must come.
+        extreme, level = self.extreme, self.armed_level
+        self.armed_at = extreme if level is not None and extreme is not None and self.passes(level, extreme) else None
+
+    def _extend(self, trade: Trade) -> None:
+        # Inside the window the newest extreme waits. One outside sends what waits first, and that opens its own window.
+        if trade.tick.time_ns >= self.held_until_ns:
+            self.flush()
+        self.pending = trade
+        if trade.tick.time_ns >= self.held_until_ns:
             self.flush()
 
     def _hold(self, time_ns: int) -> None:
         self.held_until_ns = max(self.held_until_ns, time_ns + self.book.rules.conflate_ns)
 
-    def _fail(self, tick: Tick) -> None:
+    def _fail(self, trade: Trade) -> None:
         # A late or derived print never fails a breakout (kernel rules).
-        line = self.failure_price()
-        if self.signal is None or line is None or self.state != "active":
+        line, signal = self.failure_price(), self.live
+        if signal is None or line is None or self.state != "active":
             return
-        if tick.last and not further(self.side, tick.price, line):
+        if trade.last and not further(self.side, trade.tick.price, line):
             self.flush()
             self.state = "failed"
-            self.signal.failed = True
-            self._send("failed", tick.time_ns, tick.price)
+            signal.failed, signal.failing = True, trade
+            self._send("failed", trade.tick.time_ns, trade.tick.price)
 
-    def _send(self, transition: str, time_ns: int, price: Fraction | None) -> None:
-        assert self.signal is not None
+    def _judge(self, signal: Signal, close: Close) -> None:
+        signal.close = close
+        confirmed = close[0] is not None and further(self.side, close[0], signal.level.price)
+        signal.recovered = confirmed and signal.failed
+        signal.verdict = "confirmed" if confirmed else "unconfirmed"
+
+    def _replace_trigger(self, signal: Signal, reason: str, *, needs_more: bool) -> bool:
+        ladder = self.day.ladders[self.side]
+        if signal.beyond:
+            signal.trigger, signal.degraded = signal.beyond[0], False
+            # An extreme that waits to be told is not told when it is the trigger now.
+            self.pending = None if self.pending is signal.trigger else self.pending
+        elif (signal.more_came or not needs_more) and ladder.rungs and self.passes(signal.level, ladder.rungs[0].price):
+            tick = replace(signal.trigger.tick, price=ladder.rungs[0].price, trade_id=None, conditions=())
+            signal.trigger, signal.degraded = replace(signal.trigger, tick=tick, kind="continuous"), True
+        else:
+            return False
+        self.flush()
+        self._send("amended", signal.trigger.tick.time_ns, signal.trigger.tick.price, reason=reason)
+        return True
+
+    def _withdraw_failure(self, signal: Signal) -> None:
+        line, failing = self.failure_price(), signal.failing
+        assert line is not None
+        assert failing is not None
+        since = [trade for trade in self.day.lasts if trade.order > signal.trigger.order]
+        others = [trade for trade in since if not further(self.side, trade.tick.price, line)]
+        if others:
+            signal.failing = others[0]
+            return
+        self.flush()
+        self.state = "active"
+        signal.failed, signal.failing = False, None
+        self._send("amended", failing.tick.time_ns, signal.trigger.tick.price, reason="failure_withdrawn")
+
+    def _retract(self, signal: Signal, reason: str) -> None:
+        self.pending = None
+        self._send("retracted", signal.trigger.tick.time_ns, None, reason=reason)
+        self.triggers -= 1
+        self.state, self.armed_level, self.marked = "armed", signal.level, self.triggers > 0
+        self.armed_at, self.held_until_ns = None, 0
+
+    def _send(self, transition: str, time_ns: int, price: Fraction | None, *, reason: str | None = None) -> None:
+        signal = self.signal
+        assert signal is not None
         assert self.context is not None
-        signal, context = self.signal, self.context
         signal.revision += 1
         self.book.send(
-            {
-                **self.book.head(
-                    transition, signal.revision, BREAKOUTS[self.side], self.side, context.date, signal.ordinal
-                ),
-                "event_time": format_time(time_ns),
-                "price": price_text(price),
-                "trigger": _trigger_fields(signal.trigger),
-                "level": self._level_fields(signal, context),
-                "gap": signal.gap,
-                "fresh": signal.fresh,
-                "streak": signal.streak,
-                "failed": signal.failed,
-                "recovered": signal.recovered,
-                "reason": None,
-                "verdict": transition if transition in ("confirmed", "unconfirmed") else None,
-                "degraded": False,
-                "close_source": signal.close_source,
-                "metrics": self._metrics(signal, context, price),
-            }
+            document(
+                self.book,
+                self.family,
+                signal,
+                self.context,
+                transition,
+                time_ns=time_ns,
+                price=price,
+                reason=reason,
+            )
         )
-
-    def _level_fields(self, signal: Signal, context: Context) -> Document:
-        sessions = context.window.sessions
-        return {
-            "price": price_text(signal.level.price),
-            "session_date": signal.level.date.isoformat(),
-            "base_price": price_text(context.window.levels[self.side].price),
-            "lookback": self.book.rules.lookback,
-            "window_start": sessions[0].date.isoformat(),
-            "window_end": sessions[-1].date.isoformat(),
-            "sessions": context.window.present,
-            "sessions_expected": len(sessions),
-            "window_status": context.window.status,
-            "includes_today": False,
-            "adjustment": "splits",
-            "adjustment_factor": "1/1",
-            "source_price": price_text(signal.level.price),
-            "extreme_unknown": False,
-        }
-
-    def _metrics(self, signal: Signal, context: Context, price: Fraction | None) -> Document:
-        set_on = self.book.calendar.on(signal.level.date)
-        assert set_on is not None
-        return {
-            "distance": change(price, signal.level),
-            "distance_atr": context.distance_atr(price, signal.level.price),
-            "nearness": None if price is None else rounded(price / signal.level.price),
-            "base_length_sessions": context.index - set_on,
-            **context.returns(price),
-        }
-
-
-def _trigger_fields(tick: Tick) -> Document:
-    return {
-        "time": format_time(tick.time_ns),
-        "price": price_text(tick.price),
-        "trade_id": tick.trade_id,
-        "conditions": list(tick.conditions),
-        "kind": _kind(tick),
-    }
-
-
-def _kind(tick: Tick) -> str:
-    if not tick.last:
-        return "late_or_derived"
-    if "5" in tick.conditions:
-        return "reopen_gap"
-    return "opening" if "O" in tick.conditions else "continuous"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 SECOND_NS = 1_000_000_000
@@ -35,11 +35,20 @@ class Calendar:
         self.sessions = list(sessions)
         self._opens = [session.open_ns for session in sessions]
         self._index = {session.date: index for index, session in enumerate(sessions)}
+        # Sessions that the exchange took back: they stay in every window, and no trade belongs to them.
+        self.cancelled: set[date] = set()
+        self._windows: dict[tuple[int, str], list[Session]] = {}
 
     def latest(self, time_ns: int) -> int | None:
         """Return the latest session that has opened."""
         index = bisect_right(self._opens, time_ns) - 1
         return index if index >= 0 else None
+
+    def shorten(self, index: int, close_ns: int) -> None:
+        """End a session earlier than was expected."""
+        session = self.sessions[index]
+        if session.open_ns < close_ns < session.close_ns:
+            self.sessions[index] = replace(session, close_ns=close_ns)
 
     def on(self, day: date) -> int | None:
         """Return the session of a date, None when the market is closed on it."""
@@ -47,6 +56,11 @@ class Calendar:
 
     def window(self, index: int, lookback: str) -> list[Session]:
         """Return the sessions of the look-back window that ends the day before a session (section 1.2)."""
+        if (index, lookback) not in self._windows:
+            self._windows[index, lookback] = self._window(index, lookback)
+        return self._windows[index, lookback]
+
+    def _window(self, index: int, lookback: str) -> list[Session]:
         before = self.sessions[:index]
         count, unit = int(lookback[:-1]), lookback[-1]
         if unit == "s":

@@ -1,4 +1,4 @@
-"""What one session of one instrument knows from its first trade on: derived once, then fixed until the next session."""
+"""What one session of one instrument knows: derived at its first trade, and anew when the past is restated."""
 
 from __future__ import annotations
 
@@ -11,33 +11,70 @@ from uuid import UUID, uuid5
 
 from tests.oracle.calendar import Calendar
 from tests.oracle.history import UNIT, History, Level, Window
-from tests.oracle.rules import SIDES, Rules, Side
+from tests.oracle.rules import Rules, breakouts
 
 Document = dict[str, Any]
 Emit = Callable[[Document], None]
 
 # The namespace of signal ids (architecture 2).
 NAMESPACE = UUID("14cf0421-c16e-56e4-953d-02cda238d903")
+# Most transitions that a quarantined instrument keeps back (issue, "guard").
+WITHHELD_MAX = 64
 
 
-@dataclass(frozen=True)
+@dataclass
 class Book:
-    """What every signal of one instrument shares."""
+    """What every signal of one instrument shares; `withheld` is a list while the instrument is in quarantine."""
 
     instrument: str
     calendar: Calendar
     rules: Rules
     provenance: Document
     emit: Emit
+    scope: str = "regular"
+    symbol: str | None = None
+    halt: str = "none"
+    withheld: list[Document] | None = None
+    lost: int = 0
 
     def send(self, document: Document) -> None:
-        """Emit a document unless its family is switched off."""
+        """Emit a document unless its family is switched off; hold it back in quarantine."""
+        if document["family"] not in self.rules.families:
+            return
+        if self.withheld is None:
+            self.send_at_once(document)
+        elif len(self.withheld) < WITHHELD_MAX:
+            self.withheld.append(document)
+        else:
+            self.lost += 1
+
+    def send_at_once(self, document: Document) -> None:
+        """Emit a document, in quarantine too."""
         if document["family"] in self.rules.families:
             self.emit({**document, "provenance": dict(self.provenance)})
 
-    def head(self, transition: str, revision: int, family: str, side: Side, day: date, ordinal: int) -> Document:
+    def release(self) -> None:
+        """Emit what was held back, in order: late but right."""
+        documents, self.withheld, self.lost = self.withheld or [], None, 0
+        for document in documents:
+            self.send_at_once({**document, "held": True})
+
+    def status(self) -> Document:
+        """Return the annotations of the moment: they never block (section 1.7)."""
+        return {"halt": self.halt, "provisional": self.halt == "limit_state"}
+
+    def head(
+        self,
+        transition: str,
+        revision: int,
+        family: str,
+        side: str,
+        day: date,
+        ordinal: int,
+        basis: str = "intraday",
+    ) -> Document:
         """Write the fields that every signal begins with; the id is content only, so a replay gives it again (6.6)."""
-        name = f"{self.instrument}|{family}|{side}|intraday|regular|{day.isoformat()}|{ordinal}"
+        name = f"{self.instrument}|{family}|{side}|{basis}|{self.scope}|{day.isoformat()}|{ordinal}"
         mic, _, symbol = self.instrument.partition(":")
         return {
             "signal_id": str(uuid5(NAMESPACE, name)),
@@ -45,27 +82,29 @@ class Book:
             "transition": transition,
             "family": family,
             "side": side,
-            "basis": "intraday",
-            "scope": "regular",
+            "basis": basis,
+            "scope": self.scope,
             "ordinal": ordinal,
-            "instrument": {"id": self.instrument, "mic": mic, "symbol": symbol},
+            "instrument": {"id": self.instrument, "mic": mic, "symbol": self.symbol or symbol},
             "session_date": day.isoformat(),
             "held": False,
-            "status": {"halt": "none", "provisional": False},
+            "status": self.status(),
         }
 
 
 @dataclass(frozen=True)
 class Context:
-    """A session as derived at its first eligible trade: window, levels, bases of the measures, average range."""
+    """A session as derived: windows by look-back, bases of the measures, average range, marks by family."""
 
     index: int
     date: date
+    windows: dict[str, Window]
     window: Window
     bases: dict[str, Level | None]
     range_units: float | None
-    fresh: dict[Side, bool]
-    streak: dict[Side, int]
+    fresh: dict[str, bool]
+    streak: dict[str, int]
+    tick_size: Fraction
 
     def returns(self, price: Fraction | None) -> Document:
         """Return the metrics that every breakout carries: the price against each base, null without one."""
@@ -80,13 +119,16 @@ class Context:
 
 
 def derive(history: History, calendar: Calendar, index: int) -> Context:
-    """Derive a session from the bars known now (section 1.9: later history takes effect with the next session)."""
-    window = history.window(index)
+    """Derive a session from the bars and actions known now."""
+    families = breakouts(history.rules)
+    windows = {family.lookback: history.window(index, family.lookback) for family in families}
+    window = windows[history.rules.lookback]
     day = calendar.sessions[index].date
-    fresh = {side: history.fresh(index, side) for side in SIDES}
-    streak = {side: history.streak(index, side) for side in SIDES}
+    fresh = {family.name: history.fresh(index, family.name) for family in families}
+    streak = {family.name: history.streak(index, family.name) for family in families}
     measured = bases(history, calendar, index, window)
-    return Context(index, day, window, measured, history.range_units(day), fresh, streak)
+    tick_size = history.tick_size or Fraction(history.rules.tick_size)
+    return Context(index, day, windows, window, measured, history.range_units(index), fresh, streak, tick_size)
 
 
 def bases(history: History, calendar: Calendar, index: int, window: Window) -> dict[str, Level | None]:
@@ -94,13 +136,13 @@ def bases(history: History, calendar: Calendar, index: int, window: Window) -> d
     return {
         "proximity_high_52w": window.levels.get("up"),
         "proximity_low_52w": window.levels.get("down"),
-        "session_return": history.base(index - 1),
-        "gap": history.base(index - 1),
-        "mtd": history.base(calendar.month_base(index)),
-        "ytd": history.base(calendar.year_base(index)),
-        "roc_5": history.base(index - 5),
-        "roc_20": history.base(index - 20),
-        "roc_60": history.base(index - 60),
+        "session_return": history.base(index - 1, index),
+        "gap": history.base(index - 1, index),
+        "mtd": history.base(calendar.month_base(index), index),
+        "ytd": history.base(calendar.year_base(index), index),
+        "roc_5": history.base(index - 5, index),
+        "roc_20": history.base(index - 20, index),
+        "roc_60": history.base(index - 60, index),
     }
 
 

@@ -9,7 +9,19 @@ from typing import Any
 
 from tests.oracle.calendar import Calendar, Session, parse_time
 from tests.oracle.context import Book, Document, bases
-from tests.oracle.records import BarRecord, Clock, Tick, parse
+from tests.oracle.history import Level
+from tests.oracle.records import (
+    Accept,
+    Action,
+    BarRecord,
+    Cancel,
+    Clock,
+    InstrumentRecord,
+    SessionRecord,
+    Status,
+    Tick,
+    parse,
+)
 from tests.oracle.row import Row
 from tests.oracle.rules import Rules
 
@@ -63,10 +75,14 @@ class Oracle:
         else:
             window = row.history.window(index)
             known = bases(row.history, row.calendar, index, window)
-        breakouts = [level.price for level in window.levels.values()]
-        for breakout in row.breakouts.values():
-            level = breakout.signal.level.price if breakout.signal else None
-            breakouts += [price for price in (breakout.extreme, breakout.failure_price(), level) if price is not None]
+        levels: list[Level] = list(window.levels.values())
+        for breakout in row.breakouts:
+            levels += [level for level in (breakout.level(),) if level is not None]
+        breakouts = [level.price for level in levels]
+        for breakout in row.breakouts:
+            level = breakout.live.level.price if breakout.live else None
+            extreme = breakout.extreme if row.index == index else None
+            breakouts += [price for price in (extreme, breakout.failure_price(), level) if price is not None]
         measures = [
             base.price * ratio
             for measure in row.measures
@@ -85,7 +101,52 @@ class Oracle:
         reference_ns = self.clock_ns if self.mode == "replay" else append_ns
         if isinstance(record, BarRecord):
             return self._bar(record, reference_ns)
-        return self._tick(record, reference_ns)
+        if isinstance(record, Tick):
+            return self._tick(record, reference_ns)
+        return self._rare(record, reference_ns)
+
+    def _rare(
+        self,
+        record: Cancel | Status | Action | Accept | InstrumentRecord | SessionRecord,
+        reference_ns: int | None,
+    ) -> str | None:
+        counted = None
+        if isinstance(record, Cancel):
+            times = [tick.time_ns for tick in (record.tick, record.corrected) if tick is not None]
+            if any(self._future(time_ns, reference_ns) for time_ns in times):
+                return "future_time"
+            counted = self._row(record.tick.instrument).cancel(record)
+            self.counts["cancels"] += counted is None
+        elif isinstance(record, Status):
+            if self._future(record.time_ns, reference_ns):
+                return "future_time"
+            self._row(record.instrument).status(record.status)
+        elif isinstance(record, Action):
+            counted = self._row(record.instrument).action(record)
+        elif isinstance(record, Accept):
+            self._row(record.instrument).accept(record.date)
+        elif isinstance(record, InstrumentRecord):
+            self._row(record.instrument).instrument(record)
+        else:
+            return self._session(record)
+        if counted is not None:
+            self.counts[counted] += 1
+        return None
+
+    def _session(self, record: SessionRecord) -> str | None:
+        # A session of a whole market: every instrument of it, in the order of ids.
+        calendar = self.calendars[record.mic]
+        index = calendar.on(record.date)
+        if index is None:
+            return "not_a_session"
+        rows = [self.rows[instrument] for instrument in sorted(self.rows) if instrument.startswith(f"{record.mic}:")]
+        if record.status == "cancelled":
+            calendar.cancelled.add(record.date)
+            for row in rows:
+                row.cancel_session(record.date)
+        elif record.close_ns is not None and not any(row.index == index and row.closed for row in rows):
+            calendar.shorten(index, record.close_ns)
+        return None
 
     def _clock(self, clock: Clock, append_ns: int | None) -> str | None:
         # A partition that has seen one mode refuses the other (architecture 3); replay clocks are never in the future.
@@ -109,8 +170,7 @@ class Oracle:
             return "not_a_session"
         if reference_ns is not None and calendar.sessions[index].close_ns > reference_ns:
             return "session_not_closed"
-        kept = self._row(bar.instrument).bar(bar)
-        self.counts["bars" if kept else "bars_too_old"] += 1
+        self.counts[self._row(bar.instrument).bar(bar)] += 1
         return None
 
     def _tick(self, tick: Tick, reference_ns: int | None) -> str | None:

@@ -37,6 +37,7 @@ class Measure:
         self.base: Level | None = None
         self.defined = False
         self.evaluated = False
+        self.warming = False
         self.entered: dict[Side, int] = {"up": 0, "down": 0}
 
     def sides(self) -> tuple[Side, ...]:
@@ -55,17 +56,29 @@ class Measure:
     def derive(self, base: Level | None, open_ns: int) -> None:
         """Take the base of a session; without one the measure is undefined, and what was in has expired."""
         self.defined = base is not None
+        self.warming = False
         if base is not None:
             self.base = base
             return
         self.expire(open_ns)
         self.evaluated = False
 
+    def restate(self, base: Level | None, open_ns: int) -> None:
+        """Take another base in mid-session: where there was none, what is in already is taken in silence."""
+        warming = not self.defined and base is not None
+        self.derive(base, open_ns)
+        self.warming = self.warming or warming
+
     def expire(self, open_ns: int) -> None:
         """Go out because the base has gone, not because of a price."""
         if self.entry is not None:
             self._send("expired", open_ns, None)
             self.entry = None
+
+    def silence(self) -> None:
+        """Keep the state and say nothing of its end: its beginning was never said."""
+        if self.entry is not None:
+            self.entry.silent = True
 
     def trade(self, tick: Tick, day: date, *, first: bool) -> None:
         """Let a last-eligible trade move the machine: exits of both sides, then entries of both."""
@@ -79,7 +92,7 @@ class Measure:
         for side in self.sides():
             if self.entry is None and side != left and self._enters(side, tick.price, self.base.price):
                 self._enter(side, tick, day)
-        self.evaluated = True
+        self.evaluated, self.warming = True, False
 
     def _exits(self, side: Side, price: Fraction, base: Fraction) -> bool:
         leave = self.ratios(side)[1]
@@ -91,7 +104,7 @@ class Measure:
 
     def _enter(self, side: Side, tick: Tick, day: date) -> None:
         # Already in at the end of the warm-up: the state is taken, nothing is said (section 3).
-        silent = not self.evaluated and self.family not in SESSION_MEASURES
+        silent = self.warming or (not self.evaluated and self.family not in SESSION_MEASURES)
         if not silent and self.entered[side] >= self.book.rules.max_entries:
             return
         if not silent:

@@ -1,15 +1,30 @@
-"""One instrument: its current session, its bars, two breakout machines and the measures."""
+"""One instrument: its current session, its bars, its breakout machines and the measures."""
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
+from datetime import date
 from fractions import Fraction
 
-from tests.oracle.breakout import Breakout
+from tests.oracle.band import Band
+from tests.oracle.breakout import Breakout, Close
+from tests.oracle.calendar import SECOND_NS, Session
+from tests.oracle.closes import CloseBreakout
 from tests.oracle.context import Book, Context, derive
+from tests.oracle.day import Day, Trade
+from tests.oracle.guard import Quarantine, quarantine
 from tests.oracle.history import Bar, History
 from tests.oracle.measure import SESSION_MEASURES, Measure
-from tests.oracle.records import BarRecord, Tick
-from tests.oracle.rules import MEASURES, SIDES
+from tests.oracle.memory import Memory
+from tests.oracle.records import Action, BarRecord, Cancel, InstrumentRecord, Tick
+from tests.oracle.rules import MEASURES, SIDES, Side, at_least, breakouts
+
+# End of last-sale eligibility: ten seconds past the bell (section 1.3, n2').
+LAST_SALE_NS = 10 * SECOND_NS
+HALTS = ("halted", "paused_luld")
+# The actions that an instrument may have; of more, the one with the oldest ex-date goes.
+ACTIONS_MAX = 16
 
 
 class Row:
@@ -20,14 +35,64 @@ class Row:
         self.calendar = book.calendar
         self.history = History(book.calendar, book.rules)
         self.measures = [Measure(book, family) for family in MEASURES]
+        self.memory = Memory()
         self.index: int | None = None
         self.entered_ns = 0
+        self.order = 0
+        self.halted = False
+        self.quarantine: Quarantine | None = None
+        self.day = Day()
+        self.band = Band(book)
+        self.breakouts: list[Breakout] = []
+        self.closes: list[CloseBreakout] = []
+        self.context: Context | None = None
         self.closed = False
+        self.before: tuple[int, Day] | None = None
         self._begin()
 
-    def bar(self, record: BarRecord) -> bool:
-        """Take a bar of a closed session, or leave one too old; it never emits (section 1.9)."""
-        return self.history.apply(Bar(record.date, record.traded, True, record.high, record.low, record.close))
+    def bar(self, record: BarRecord) -> str:
+        """Take a bar of a closed session, or leave one too old (section 1.9); return what it was counted as."""
+        kept = self.history.apply(Bar(record.date, record.traded, True, record.high, record.low, record.close))
+        if self.quarantine is not None and record.split is False and record.date >= self.quarantine.day:
+            self._release()
+        self._restate()
+        self._correct_close()
+        return "bars" if kept else "bars_too_old"
+
+    def action(self, action: Action) -> str | None:
+        """Take an action, or take one back; return what it was counted as beside an action."""
+        known = self.history.actions
+        if action.withdrawn:
+            if action.action_id not in known:
+                return "actions_unknown"
+            action = replace(known.pop(action.action_id), withdrawn=True)
+        else:
+            known.pop(action.action_id, None)
+            known[action.action_id] = action
+            if len(known) > ACTIONS_MAX:
+                oldest = min(known.values(), key=lambda each: each.ex_date)
+                del known[oldest.action_id]
+        self.history.judge_again(action.ex_date)
+        if self._settles(action):
+            self._discard()
+        else:
+            self._restate()
+        return None
+
+    def accept(self, day: date) -> None:
+        """Take an operator's word that a session's gap is real."""
+        if self.quarantine is not None and self.quarantine.day == day:
+            self._release()
+
+    def instrument(self, record: InstrumentRecord) -> None:
+        """Take what is said of the instrument; what is not said stays."""
+        self.history.tick_size = record.tick_size or self.history.tick_size
+        self.history.listed = record.listing_date or self.history.listed
+
+    def status(self, status: str) -> None:
+        """Note a halt or its end: it annotates and never blocks (section 1.7)."""
+        self.book.halt = status if status in (*HALTS, "limit_state") else "none"
+        self.halted = self.halted or status in HALTS
 
     def tick(self, tick: Tick, clock_ns: int) -> str | None:
         """Take one trade; return what it was counted as, when it was not simply a trade."""
@@ -35,85 +100,309 @@ class Row:
         if index is None:
             return "ticks_out_of_session"
         if (self.index is not None and index < self.index) or clock_ns >= self._deadline(index):
-            return "ticks_late"
+            return self._late(tick, index)
         if self.index is None or index > self.index:
             self._roll(index, tick.time_ns, clock_ns)
+        if self.memory.has(tick, self._session().date):
+            return "ticks_duplicate"
+        self.memory.add(tick, self._session().date)
+        if tick.volume:
+            self.day.volume += tick.size
+        self._state_close(tick)
         if not tick.high_low:
             return "ticks_ineligible"
-        self._trade(tick)
+        if tick.time_ns >= self._deadline(index):
+            # A corrected close after the grace, before the verdict: it is no trade of the session any more.
+            self.day.widen(tick)
+            return None
+        self._believe_or_hold(tick)
         return None
+
+    def cancel(self, cancel: Cancel) -> str | None:
+        """Take a trade back, and take the trade that it should have been; return what it was counted as otherwise."""
+        tick, index = cancel.tick, self._session_of(cancel.tick)
+        if index is None:
+            return "ticks_out_of_session"
+        if self.index is None or index > self.index:
+            return "cancels_unknown"
+        if index < self.index:
+            return self._cancel_of_the_past(tick, index)
+        day = self._session().date
+        if self.memory.has(tick, day, "cancel"):
+            return "cancels_duplicate"
+        if self.band.drop(tick, day):
+            self.memory.add(tick, day, "cancel")
+            self.day.reduce(tick)
+            self._correct(cancel, None)
+            return None
+        if self.day.denies(tick):
+            return "cancels_unknown"
+        self.memory.add(tick, day, "cancel")
+        if self._states_close(tick) and self.day.stated is not None and self.day.stated[0] == tick.price:
+            self.day.stated = None
+        known = self.day.unsee(tick)
+        for breakout in self.breakouts if tick.high_low else ():
+            breakout.cancel(tick)
+        self._correct_close()
+        self._correct(cancel, known)
+        return None
+
+    def closing_price(self) -> Fraction | None:
+        """Return the close of the session as it is known now."""
+        return self._close()[0]
+
+    def cancel_session(self, day: date) -> None:
+        """Forget a session: the exchange says that none of its trades counts."""
+        if self.index is None or self._session().date != day:
+            return
+        for breakout in self.breakouts:
+            breakout.cancel_session()
+        self.day = Day()
+        self.breakouts = [Breakout(self.book, family, self.day) for family in breakouts(self.book.rules)]
+        self.context = None
 
     def clock(self, time_ns: int) -> None:
         """Let time pass: what is due of this session, then the next session if it has opened (kernel, "Outputs")."""
         if self.index is not None:
-            session = self.calendar.sessions[self.index]
-            due = not self.closed and time_ns >= self._deadline(self.index)
-            for side in SIDES:
-                self.breakouts[side].flush(time_ns)
-                if due:
-                    self.breakouts[side].close(*self._close(), session.close_ns)
-            self.closed = self.closed or due
+            if not self.closed and time_ns >= self._deadline(self.index):
+                self._verdict()
+            for breakout in self.breakouts:
+                breakout.flush(time_ns)
         latest = self.calendar.latest(time_ns)
         if latest is not None and (self.index is None or latest > self.index):
             self._roll(latest, time_ns, time_ns)
 
     def _begin(self) -> None:
         # What belongs to one session only.
-        self.breakouts = {side: Breakout(self.book, side) for side in SIDES}
-        self.context: Context | None = None
+        self.day = Day()
+        self.band = Band(self.book)
+        self.breakouts = [Breakout(self.book, family, self.day) for family in breakouts(self.book.rules)]
+        self.closes = [CloseBreakout(self.book, side) for side in SIDES]
+        self.context = None
         self.closed = False
-        self.prices: list[Fraction] = []
-        self.last: Fraction | None = None
+
+    def _index(self) -> int:
+        assert self.index is not None
+        return self.index
+
+    def _session(self) -> Session:
+        return self.calendar.sessions[self._index()]
 
     def _deadline(self, index: int) -> int:
         return self.calendar.sessions[index].close_ns + self.book.rules.grace_ns
 
     def _session_of(self, tick: Tick) -> int | None:
         # A regular trade, or one that says by its conditions that it belongs to the session after the bell
-        # (architecture 3: the closing auction prints then).
+        # (architecture 3: the closing auction prints then); the statement of a close belongs to it until the next open.
         index = self.calendar.latest(tick.time_ns)
-        if index is None:
+        if index is None or self.calendar.sessions[index].date in self.calendar.cancelled:
             return None
         session = self.calendar.sessions[index]
+        if session.trading(tick.time_ns) or self._states_close(tick):
+            return index
         after_the_bell = session.close_ns <= tick.time_ns < self._deadline(index)
-        closing_print = tick.by_condition and tick.high_low and after_the_bell
-        return index if session.trading(tick.time_ns) or closing_print else None
+        return index if tick.by_condition and tick.high_low and after_the_bell else None
+
+    def _states_close(self, tick: Tick) -> bool:
+        return tick.has("9") or (tick.has("M") and (tick.venue is None or tick.of_listing_market))
+
+    def _state_close(self, tick: Tick) -> None:
+        if self._states_close(tick):
+            self.day.stated = (tick.price, "corrected" if tick.has("9") else "official")
+
+    def _believe_or_hold(self, tick: Tick) -> None:
+        day, side = self._session().date, self.band.side_of(tick, self.day)
+        if side is not None and not self.band.confirmed(tick, side):
+            self.band.hold(tick, side, day)
+            return
+        if side is not None:
+            for held in self.band.waiting(side):
+                self.band.believe(held, day)
+                self._trade(held.tick)
+        self._trade(tick)
 
     def _trade(self, tick: Tick) -> None:
-        index = self.index
-        assert index is not None
-        session = self.calendar.sessions[index]
-        first = not self.prices
-        if first:
-            self.context = derive(self.history, self.calendar, index)
-            for measure in self.measures:
-                measure.derive(self.context.bases[measure.family], session.open_ns)
-        self.prices.append(tick.price)
-        for side in SIDES:
-            breakout = self.breakouts[side]
-            breakout.context = self.context
-            breakout.trade(tick, first=first)
-        if tick.last:
-            first_last, self.last = self.last is None, tick.price
-            for measure in self.measures:
-                measure.trade(tick, session.date, first=first_last)
+        if not self.day.traded:
+            self._derive(tick)
+        trade = self._as_trade(tick)
+        for breakout in self.breakouts:
+            breakout.trade(trade)
+        first_last = trade.last and not self.day.lasts
+        self.day.see(trade)
+        self.halted = self.halted and not trade.last
+        for measure in self.measures if trade.last else ():
+            measure.trade(tick, self._session().date, first=first_last)
 
-    def _close(self) -> tuple[Fraction | None, str | None]:
+    def _as_trade(self, tick: Tick) -> Trade:
+        self.order += 1
+        last = self.day.may_be_last(tick, self._session().close_ns + LAST_SALE_NS)
+        if tick.late:
+            kind = "late_or_derived"
+        elif self.halted or tick.has("5"):
+            kind = "reopen_gap"
+        else:
+            kind = "opening" if tick.has("O") else "continuous"
+        return Trade(tick, self.order, kind, last)
+
+    def _derive(self, tick: Tick) -> None:
+        self.context = derive(self.history, self.calendar, self._index())
+        if self.quarantine is None:
+            self.quarantine = quarantine(self.book, self.history, self._index(), tick, self.measures)
+            if self.quarantine is not None:
+                self.quarantine.say("suspect")
+                self.book.withheld = []
+        for measure in self.measures:
+            measure.derive(self.context.bases[measure.family], self._session().open_ns)
+        for breakout in self.breakouts:
+            breakout.derive(self.context)
+
+    def _correct(self, cancel: Cancel, known: Trade | None) -> None:
+        # The trade that it should have been takes the original's place; measures are not run again.
+        tick = cancel.corrected
+        if tick is None:
+            return
+        if not self.memory.has(tick, self._session().date):
+            self.memory.add(tick, self._session().date)
+        if tick.volume:
+            self.day.volume += tick.size
+        if not tick.high_low:
+            return
+        if self.closed:
+            self.day.widen(tick)
+        trade = self._as_trade(tick)
+        if not self.closed:
+            if self.context is None:
+                self._derive(tick)
+            for breakout in self.breakouts:
+                breakout.trade(trade)
+            self.day.traded = True
+            self.day.widen(tick)
+        if known is not None and trade.last:
+            self.day.put_back(replace(trade, order=known.order))
+        self._correct_close()
+
+    def _settles(self, action: Action) -> bool:
+        held = self.quarantine
+        if held is None or self.index is None or action.withdrawn or action.factor == 1:
+            return False
+        return held.last_close.date < action.ex_date <= self._session().date
+
+    def _release(self) -> None:
+        assert self.quarantine is not None
+        self.quarantine.say("released")
+        self.quarantine = None
+        self.book.release()
+
+    def _discard(self) -> None:
+        # It was a split: what the machines saw was in the wrong units.
+        assert self.quarantine is not None
+        self.quarantine.say("discarded")
+        for measure in self.measures:
+            entry, measure.evaluated, entered = self.quarantine.entries[measure.family]
+            measure.entry, measure.entered = deepcopy(entry), dict(entered)
+        self.quarantine, self.book.withheld, self.book.lost = None, None, 0
+        self.breakouts = [Breakout(self.book, family, self.day) for family in breakouts(self.book.rules)]
+        if self.context is None:
+            return
+        self.context = derive(self.history, self.calendar, self._index())
+        for measure in self.measures:
+            measure.derive(self.context.bases[measure.family], self._session().open_ns)
+        for breakout in self.breakouts:
+            breakout.derive(self.context)
+
+    def _restate(self) -> None:
+        # Bars or actions came during a session: levels are derived again (kernel, "Rolls, bars, actions").
+        if self.context is None or self.closed:
+            return
+        self.context = derive(self.history, self.calendar, self._index())
+        for measure in self.measures:
+            measure.restate(self.context.bases[measure.family], self._session().open_ns)
+        for breakout in self.breakouts:
+            breakout.restate(self.context)
+
+    def _correct_close(self) -> None:
+        if self.closed:
+            for breakout in self.breakouts:
+                breakout.correct_close(self._close(), self._session().close_ns)
+            for each in self.closes:
+                each.correct_close(self._close(), self._session().close_ns, self.context, self.history)
+
+    def _late(self, tick: Tick, index: int) -> str:
+        # A trade that comes after its session's verdict widens the session's bar, until the next session's verdict.
+        if self.index is None or index > self.index:
+            return "ticks_late"
+        if index == self.index:
+            self._state_close(tick)
+            self._amend(self.day, tick)
+            self._correct_close()
+            return "ticks_late_amended"
+        bar = self.history.bars.get(self.calendar.sessions[index].date)
+        kept = self.before is not None and self.before[0] == index == self.index - 1
+        if self.before is None or not kept or self.closed or bar is None or bar.official:
+            return "ticks_late"
+        self._amend(self.before[1], tick)
+        self._renew(bar, self.before[1])
+        self._restate()
+        return "ticks_late_amended"
+
+    def _amend(self, day: Day, tick: Tick) -> None:
+        if tick.volume:
+            day.volume += tick.size
+        if tick.high_low:
+            day.widen(tick)
+
+    def _renew(self, bar: Bar, day: Day) -> None:
+        # Our own bar of the session before follows what is known of its trades now.
+        if bar.official:
+            return
+        high, low = day.extreme("up"), day.extreme("down")
+        bar.unknown |= day.unknown
+        if high is None or low is None:
+            bar.traded = False
+            return
+        bar.high, bar.low = high, low
+        if not bar.traded:
+            bar.traded, bar.close = True, high
+
+    def _cancel_of_the_past(self, tick: Tick, index: int) -> str | None:
+        bar = self.history.bars.get(self.calendar.sessions[index].date)
+        kept = self.before is not None and self.before[0] == index == self._index() - 1
+        if kept and not self.closed and bar is not None:
+            assert self.before is not None
+            day = self.before[1]
+            if day.denies(tick):
+                return "cancels_unknown"
+            day.unsee(tick)
+            self._renew(bar, day)
+            self._restate()
+            return None
+        if bar is not None and not bar.official and bar.traded and tick.high_low:
+            sides: tuple[tuple[Side, Fraction], ...] = (("up", bar.high), ("down", bar.low))
+            bar.unknown |= {side for side, extreme in sides if at_least(side, tick.price, extreme)}
+        return "cancels_late"
+
+    def _close(self) -> Close:
         # The official close if it is known by then, else the last trade that may set one (section 1.5).
-        assert self.index is not None
-        official = self.history.bars.get(self.calendar.sessions[self.index].date)
+        official = self.history.bars.get(self._session().date)
         if official is not None and official.official and official.traded:
             return official.close, "official"
-        return (None, None) if self.last is None else (self.last, "consolidated")
+        if self.day.stated is not None:
+            return self.day.stated
+        return (None, None) if self.day.last is None else (self.day.last, "consolidated")
+
+    def _verdict(self) -> None:
+        self.band.reject(self._session().date)
+        for breakout in self.breakouts:
+            breakout.close(self._close(), self._session().close_ns)
+        for each in self.closes:
+            each.close(self._close(), self._session().close_ns, self.context, self.history)
+        self.closed = True
 
     def _roll(self, index: int, time_ns: int, clock_ns: int) -> None:
         # Yesterday first: what was held, the verdict, the bar, what expires (kernel, "Rolls, bars, actions").
         if self.index is not None:
-            session = self.calendar.sessions[self.index]
-            for side in SIDES:
-                self.breakouts[side].flush()
-                if not self.closed:
-                    self.breakouts[side].close(*self._close(), session.close_ns)
+            if not self.closed:
+                self._verdict()
             self._store(clock_ns)
             ended = {
                 "mtd": self.calendar.month_base(self.index) != self.calendar.month_base(index),
@@ -123,20 +412,25 @@ class Row:
                 measure.entered = {"up": 0, "down": 0}
                 if measure.family in SESSION_MEASURES or ended.get(measure.family):
                     measure.expire(self.calendar.sessions[index].open_ns)
+            self.day.forget_ids()
+            self.before = (self.index, self.day)
         self.index, self.entered_ns = index, time_ns
+        changes = [each for each in self.history.actions.values() if each.symbol is not None]
+        due = [each for each in changes if each.ex_date <= self._session().date]
+        self.book.symbol = max(due, key=lambda each: each.ex_date).symbol if due else None
         self._begin()
 
     def _store(self, clock_ns: int) -> None:
-        assert self.index is not None
-        session = self.calendar.sessions[self.index]
-        triggered = {side for side in SIDES if self.breakouts[side].signal is not None}
+        session = self._session()
+        triggered = {breakout.family.name for breakout in self.breakouts if breakout.marked}
         known = self.history.bars.get(session.date)
+        high, low = (self.day.extreme(side) for side in SIDES)
         if known is not None:
             known.triggered |= triggered
-        elif self.prices:
+        elif high is not None and low is not None:
             # Without a trade that may set the last price, the last print of the session is its close (section 1.3, n2).
-            close = self.prices[-1] if self.last is None else self.last
-            bar = Bar(session.date, True, False, max(self.prices), min(self.prices), close, triggered)
+            close = self._close()[0] or self.day.last_print or high
+            bar = Bar(session.date, True, False, high, low, close, triggered, unknown=self.day.unknown)
             self.history.store(bar)
         elif self.entered_ns < session.close_ns <= clock_ns:
             # Open and closed under our eyes without a trade: known to have had none.

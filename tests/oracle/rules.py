@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -10,6 +11,7 @@ Side = Literal["up", "down"]
 SIDES: tuple[Side, Side] = ("up", "down")
 
 BREAKOUTS: dict[Side, str] = {"up": "high_52w", "down": "low_52w"}
+CLOSES: dict[Side, str] = {"up": "close_high_52w", "down": "close_low_52w"}
 
 # Every measure in the order in which one trade moves them: enter and exit on the upper side (section 3).
 # Returns are mirrored below; nearness is a ratio to the level and has one side only (kernel rules, "Breakouts").
@@ -27,7 +29,19 @@ NEARNESS: dict[str, tuple[Side, str, str]] = {
     "proximity_low_52w": ("down", "1.02", "1.03"),
 }
 MEASURES: tuple[str, ...] = (*NEARNESS, *RETURNS)
-FAMILIES: tuple[str, ...] = (*BREAKOUTS.values(), *MEASURES)
+FAMILIES: tuple[str, ...] = (*BREAKOUTS.values(), *MEASURES, "suspected_split", "held_print")
+
+
+_CUSTOM = re.compile(r"(high|low)_([1-9]\d*[sd])")
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of intraday breakouts: its side, and the window whose level it watches."""
+
+    name: str
+    side: Side
+    lookback: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +62,10 @@ class Rules:
     close_grace_s: int = 900
     skew_s: int = 5
     max_entries: int = 3
+    trigger_eligibility: str = "high_low"
+    split_guard: bool = True
+    bad_print_band: float = 0.10
+    bad_print_trades: int = 3
     families: tuple[str, ...] = FAMILIES
 
     @property
@@ -69,6 +87,18 @@ class Rules:
     def coverage(self) -> Fraction:
         """The least share of known sessions, as written and not as a binary float."""
         return Fraction(str(self.coverage_min))
+
+
+def breakouts(rules: Rules) -> list[Family]:
+    """Return the families of intraday breakouts in their order: the two of a year, then those of other look-backs.
+
+    Of each other look-back both sides exist, whichever of them is sent.
+    """
+    families = [Family(BREAKOUTS[side], side, rules.lookback) for side in SIDES]
+    custom = (match[2] for match in map(_CUSTOM.fullmatch, rules.families) if match is not None)
+    for lookback in dict.fromkeys(custom):
+        families += [Family(f"high_{lookback}", "up", lookback), Family(f"low_{lookback}", "down", lookback)]
+    return families
 
 
 def further(side: Side, price: Fraction, other: Fraction) -> bool:

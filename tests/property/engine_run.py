@@ -33,7 +33,8 @@ class Outcome:
 def fold(log: Log, cuts: Sequence[int] = (), **options: Any) -> Outcome:
     """Fold a log in batches; `options` go to the processor, but `band` to its rules."""
     band = {"band": options.pop("band")} if "band" in options else {}
-    markets = Markets([_sessions(mic, listed) for mic, listed in log.sessions.items()], lookback=log.rules["lookback"])
+    listed = [sessions_of(mic, sessions) for mic, sessions in log.sessions.items()]
+    markets = Markets(listed, lookback=log.rules["lookback"])
     processor = Processor(markets, Rules(**log.rules, **band), **options)
     values = []
     for start, stop in zip([0, *cuts], [*cuts, len(log.records)], strict=True):
@@ -47,7 +48,8 @@ def json_documents(outcome: Outcome) -> list[dict[str, Any]]:
     return [json.loads(value) for value in outcome.values]
 
 
-def _sessions(mic: str, listed: Sequence[Session]) -> Sessions:
+def sessions_of(mic: str, listed: Sequence[Session]) -> Sessions:
+    """Return a market's plain list of sessions as the engine takes it."""
     names = ("open_ns", "close_ns", "break_start_ns", "break_end_ns")
     columns = [np.array([getattr(session, name) for session in listed], np.int64) for name in names]
     dates = np.array([(session.date - EPOCH).days for session in listed], np.int32)

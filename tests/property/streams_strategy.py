@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 
 from tests.oracle import Oracle, Rules, Session
 from tests.oracle.breakout import Breakout
-from tests.oracle.rules import FAMILIES
+from tests.oracle.rules import CLOSES, FAMILIES
+from tests.property import streams_rare as rare
 from tests.property.streams_markets import HOUR, MARKETS, MINUTE, SECOND, Log
+from tests.property.streams_rare import FEATURES, PRICE_MAX, UNIT, as_text
 
 T = TypeVar("T")
 
-UNIT = Fraction(1, 100_000_000)
 CENT = Fraction(1, 100)
 PRICES = (*[Fraction(text) for text in ("99.87654321", "5.01", "100", "1234.5")] * 6, 7 * UNIT, Fraction(7_900_000))
-PRICE_MAX = Fraction(8_000_000)
 
 LONG = ("364d", "1y", "252s")
 # Short look-backs most often, so that windows fill quickly.
@@ -43,13 +43,18 @@ RULES: dict[str, tuple[Any, ...]] = {
     "conflate_ms": (1000, 60_000, 1, 0, 1000),
     "max_entries": (3, 1, 2),
     "families": (FAMILIES, FAMILIES, FAMILIES, FAMILIES[1:9], FAMILIES[:4], FAMILIES[4:]),
+    "trigger_eligibility": ("high_low", "high_low", "high_low_and_last"),
+    "split_guard": (True, True, True, False),
+    "bad_print_band": (0.10, 0.02, 0.005, 0.0),
+    "bad_print_trades": (3, 2, 5),
 }
+MORE_FAMILIES = ((), (), (), tuple(CLOSES.values()), ("high_15s", "low_7s", "low_15s"), (*CLOSES.values(), "low_12d"))
 
 # Codes that differ in what they allow: regular, odd lot, late, derived, average or bunched, closing, opening, unknown.
 CONDITIONS: tuple[tuple[str, ...], ...] = (
     *((),) * 9,
     *((" ",), ("@",), ("6",), ("O", "X")) * 2,
-    *(("F", "I"), ("Z",), ("4", "F"), ("B",), ("M",), ("?",)),
+    *(("F", "I"), ("Z",), ("4", "F"), ("B",), ("M",), ("?",), ("L",), ("5",), ("T",), ("9",)),
 )
 
 _NUMBERS = cache(lambda last: st.integers(0, last))
@@ -58,9 +63,11 @@ _NUMBERS = cache(lambda last: st.integers(0, last))
 class _Writer:
     """Draws a log and folds it at the same time; `number` draws from 0 to its argument."""
 
-    def __init__(self, number: Callable[[int], int]) -> None:
+    def __init__(self, number: Callable[[int], int], features: Sequence[str]) -> None:
         self.number = number
+        self.features = features if number(4) else ()
         self.rules = {name: self.pick(choices) for name, choices in RULES.items()}
+        self.rules["families"] += self.pick(MORE_FAMILIES)
         mics = self.pick((("XTST",), ("XBRK",), ("XTST", "XBRK"), ("XNYS", "XHKG"), ("XHKG",), ("XNYS",), ("XRND",)))
         if "XRND" in mics and self.rules["lookback"] in LONG:
             self.rules["lookback"] = "14d"
@@ -126,6 +133,8 @@ class _Writer:
             if instrument not in self.oracle.rows and self.number(2) == 0:
                 self.write_history(instrument, ("old", "full"))
         self.now_ns = max(self.now_ns, session.open_ns + self.pick((0, 0, SECOND, SECOND, HOUR, -1)))
+        if "actions" in self.features:
+            rare.jump(self, self.market[max(0, self.index - 1)].date)
         if self.mode != "none" and self.number(9) == 0:
             self._advance_to(self.pick(self._bounds()) + self.pick((0, 0, -1)))
             return
@@ -133,8 +142,12 @@ class _Writer:
             self._bar_before_its_ticks(session)
         if self.mode == "replay" or (self.mode == "live" and self.pick((True, False))):
             self._clock()
+        if "guard" in self.features and self.number(3) == 0:
+            self._to_now()
+            self.write(rare.unannounced(self))
+        steps = _STEPS + tuple(step for feature in self.features for step in _RARE_STEPS[feature])
         for _ in range(5 + self.number(steps_max)):
-            getattr(self, f"_{self.pick(_STEPS)}")()
+            getattr(self, f"_{self.pick(steps)}")()
         ending = self.pick(("verdict", "verdict", "bar", "open", "late"))
         if ending == "open":
             return
@@ -177,7 +190,7 @@ class _Writer:
 
     def _breakouts(self, instrument: str) -> list[Breakout]:
         row = self.oracle.rows.get(instrument)
-        return list(row.breakouts.values()) if row else []
+        return list(row.breakouts) if row else []
 
     def _tick(self) -> None:
         self.now_ns += self.pick((0, 1, SECOND // 2, SECOND, 3 * SECOND, 7 * MINUTE))
@@ -199,15 +212,15 @@ class _Writer:
     def _aimed_tick(self) -> None:
         # At what a running breakout hangs on: its extreme or its failure price, at the end of what is held or about it.
         instrument = self.pick(self.instruments)
-        running = [breakout for breakout in self._breakouts(instrument) if breakout.signal]
+        running = [breakout for breakout in self._breakouts(instrument) if breakout.live]
         breakout = self.pick(running) if running else None
         extreme, line = (breakout.extreme, breakout.failure_price()) if breakout else (None, None)
-        if breakout is None or breakout.signal is None or extreme is None or line is None:
+        if breakout is None or breakout.live is None or extreme is None or line is None:
             self._tick()
             return
         beyond = UNIT if breakout.side == "up" else -UNIT
         held = breakout.held_until_ns
-        time_ns = self.pick((self.now_ns, held, held - 1, held + 1, held - SECOND, breakout.signal.trigger.time_ns))
+        time_ns = self.pick((self.now_ns, held, held - 1, held + 1, held - SECOND, breakout.live.trigger.tick.time_ns))
         price = self.pick((*[extreme + beyond] * 3, extreme, line, line + beyond, line - beyond))
         if time_ns > self.now_ns:
             self._advance_to(time_ns)
@@ -250,10 +263,75 @@ class _Writer:
             bar["session_date"] = (session.date + timedelta(days=1)).isoformat()
         self.write(bar)
 
+    def _cancel(self) -> None:
+        original = rare.cancelled(self)
+        if original is not None:
+            self.write({"type": "cancel", **original})
+
+    def _correct(self) -> None:
+        original = rare.cancelled(self)
+        if original is not None:
+            self.write({"type": "correct", **original, "corrected": rare.corrected(self, original)})
+
+    def _repeat(self) -> None:
+        # Delivered a second time, as it was.
+        again = [record for record in self.records[-70:] if record.get("type") is None and "trade_id" in record]
+        if again:
+            self.write({name: value for name, value in self.pick(again).items() if name != "append_time"})
+
+    def _burst(self) -> None:
+        # Enough trades for a median, and then one that is far from it.
+        instrument = self.pick(self.instruments)
+        if instrument not in self.last:
+            return
+        self._to_now()
+        steady = self.last[instrument]
+        for _ in range(18 + self.number(6)):
+            self.now_ns += SECOND // 100
+            self._write_tick(instrument, self.now_ns, steady + self.pick((UNIT * 0, CENT, -CENT, UNIT)))
+        for _ in range(self.number(3)):
+            share = self.pick(
+                (Fraction(9, 10), Fraction(11, 10), Fraction(6, 5), Fraction(98, 100), Fraction(102, 100))
+            )
+            self._write_tick(instrument, self.now_ns, steady * share + self.pick((UNIT * 0, UNIT, -UNIT)))
+
+    def _action(self) -> None:
+        self.write(rare.action(self))
+
+    def _status(self) -> None:
+        self._to_now()
+        self.write(rare.status(self))
+
+    def _accept(self) -> None:
+        self.write(rare.accept(self))
+
+    def _no_split_bar(self) -> None:
+        instrument = self.pick(self.instruments)
+        if instrument in self.last:
+            self.write({**self._closing_bar(instrument, self.market[self.index]), "split": False})
+
+    def _instrument(self) -> None:
+        self.write(rare.instrument(self))
+
+    def _stated_close(self) -> None:
+        self._to_now()
+        self.write(rare.stated_close(self))
+
+    def _session(self) -> None:
+        self.write(rare.session(self))
+
+    def _to_now(self) -> None:
+        if self.mode == "replay" and self.now_ns > self.oracle.clock_ns + 4 * SECOND:
+            self._clock()
+
+    def price_text(self, instrument: str, time_ns: int) -> str:
+        """Draw a price from the instrument's thresholds, as text."""
+        return as_text(self._price(instrument, time_ns))
+
     def _write_tick(self, instrument: str, time_ns: int, price: Fraction | None = None) -> None:
         record: dict[str, Any] = {"instrument": instrument, "time": time_ns, "size": "100"}
         aimed = self._price(instrument, time_ns) if price is None else min(max(_to_unit(price, UNIT), UNIT), PRICE_MAX)
-        record["price"] = _text(aimed)
+        record["price"] = as_text(aimed)
         conditions = self.pick(CONDITIONS)
         if conditions:
             record["conditions"] = list(conditions)
@@ -261,6 +339,8 @@ class _Writer:
             record["tape"] = self.pick(("A", "C"))
         if self.number(1):
             record["trade_id"] = f"T{len(self.records)}"
+        if venue := self.pick(rare.VENUES) if self.features else None:
+            record["venue"] = venue
         self.write(record)
 
     def _price(self, instrument: str, time_ns: int) -> Fraction:
@@ -279,7 +359,9 @@ class _Writer:
         bar = self._bar(instrument, session, Random(self.number(999)))
         if "volume" not in bar and self.number(1):
             prices = sorted(self._price(instrument, self.now_ns) for _ in range(2))
-            bar.update(zip(("low", "open", "close", "high"), map(_text, (prices[0], *prices, prices[1])), strict=True))
+            bar.update(
+                zip(("low", "open", "close", "high"), map(as_text, (prices[0], *prices, prices[1])), strict=True)
+            )
         self.last[instrument] = last
         return bar
 
@@ -296,7 +378,7 @@ class _Writer:
         high, low = min(max(close, last) + span, PRICE_MAX), max(min(close, last) - span, UNIT)
         self.last[instrument] = close
         prices = {"open": last, "high": high, "low": low, "close": close}
-        return {**bar, **{name: _text(price) for name, price in prices.items()}}
+        return {**bar, **{name: as_text(price) for name, price in prices.items()}}
 
 
 _STEPS = (
@@ -306,18 +388,25 @@ _STEPS = (
     + ("edge_clock",) * 2
     + ("odd_tick", "clock", "odd_clock", "odd_bar")
 )
+_RARE_STEPS: dict[str, tuple[str, ...]] = {
+    "cancels": ("cancel",) * 6 + ("correct",) * 3 + ("repeat",),
+    "actions": ("action",) * 2 + ("instrument",),
+    "guard": ("accept", "no_split_bar"),
+    "statements": ("status", "stated_close", "burst"),
+    "sessions": ("session",),
+}
 
 
 @st.composite
-def logs(draw: st.DrawFn, steps_max: int = 30) -> Log:
+def logs(draw: st.DrawFn, steps_max: int = 30, features: Sequence[str] = FEATURES) -> Log:
     """Draw a log of one to five sessions of one to three instruments, with what the oracle says to it."""
-    return _written(lambda last: draw(_NUMBERS(last)), steps_max)
+    return _written(lambda last: draw(_NUMBERS(last)), steps_max, features)
 
 
-def seeded_log(seed: int, steps_max: int = 30) -> Log:
+def seeded_log(seed: int, steps_max: int = 30, features: Sequence[str] = FEATURES) -> Log:
     """Return the log of a seed: many of them differ more from each other, and cost less, than as many drawn ones."""
     random = Random(seed)
-    return _written(lambda last: random.randint(0, last), steps_max)
+    return _written(lambda last: random.randint(0, last), steps_max, features)
 
 
 def cuts(log: Log) -> st.SearchStrategy[list[int]]:
@@ -325,8 +414,8 @@ def cuts(log: Log) -> st.SearchStrategy[list[int]]:
     return st.lists(st.integers(0, len(log.records)), max_size=12).map(sorted)
 
 
-def _written(number: Callable[[int], int], steps_max: int) -> Log:
-    writer = _Writer(number)
+def _written(number: Callable[[int], int], steps_max: int, features: Sequence[str]) -> Log:
+    writer = _Writer(number, features)
     for position, instrument in enumerate(writer.instruments):
         kinds = (*("full",) * 8, "holes", "holes", "start", "late", "none")
         writer.write_history(instrument, kinds if position == 0 else ("full", "none"))
@@ -339,10 +428,3 @@ def _written(number: Callable[[int], int], steps_max: int) -> Log:
 
 def _to_unit(value: Fraction, unit: Fraction) -> Fraction:
     return value // unit * unit
-
-
-def _text(price: Fraction) -> str:
-    units = price / UNIT
-    assert units.denominator == 1, price
-    whole, rest = divmod(int(units), 100_000_000)
-    return f"{whole}.{rest:08d}"

@@ -36,8 +36,7 @@ settings.register_profile(
 def assert_oracle_agrees(log: Log, outcome: Outcome) -> None:
     provenance = {"rules": RULES_VERSION, "calendar": ""}
 
-    said = [json.dumps(document) for document in json_documents(outcome)]
-    assert said == [json.dumps({**document, "provenance": provenance}) for document in log.documents]
+    assert json_documents(outcome) == [{**document, "provenance": provenance} for document in log.documents]
     assert outcome.refused == log.refused
     assert {name: outcome.counters[name] for name in log.counts} == log.counts
 

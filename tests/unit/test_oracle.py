@@ -91,20 +91,26 @@ def test_prices_are_exact_and_written_short() -> None:
 @pytest.mark.parametrize(
     "instrument, tape, codes, expected",
     [
-        ("XNYS:A", None, "", (True, True)),
-        ("XNYS:A", None, "B", (False, False)),
-        ("XNYS:A", "C", "B", (True, True)),
-        ("XNAS:A", None, "B", (True, True)),
-        ("XNYS:A", None, "FI", (False, False)),
-        ("XNYS:A", None, "Z", (True, False)),
-        ("XNYS:A", None, "F4", (True, False)),
-        ("XNYS:A", None, "?", (False, False)),
-        ("XHKG:9988", None, "?", (True, True)),
+        ("XNYS:A", None, "", (True, True, True, "")),
+        ("XNYS:A", None, "B", (False, False, True, "")),
+        ("XNYS:A", "C", "B", (True, True, True, "")),
+        ("XNAS:A", None, "B", (True, True, True, "")),
+        ("XNYS:A", None, "FI", (False, False, True, "")),
+        ("XNYS:A", None, "Z", (True, True, True, "only")),
+        ("XNYS:A", None, "F4", (True, True, True, "only")),
+        ("XNYS:A", None, "L", (True, True, True, "listing")),
+        ("XNAS:A", None, "L", (True, True, True, "early")),
+        ("XNYS:A", None, "M", (False, False, False, "")),
+        ("XNYS:A", None, "9", (True, True, False, "")),
+        ("XNYS:A", None, "?", (False, False, False, "")),
+        ("XHKG:9988", None, "?", (True, True, True, "")),
     ],
 )
-def test_one_no_wins(instrument: str, tape: str | None, codes: str, expected: tuple[bool, bool]) -> None:
-    """High and low, then last: the tables of either tape, and none for other markets."""
-    assert eligibility(instrument, tape, list(codes)) == expected
+def test_one_no_wins(instrument: str, tape: str | None, codes: str, expected: tuple[bool, bool, bool, str]) -> None:
+    """High and low, last, volume, and when last depends: the tables of either tape, and none for other markets."""
+    *flags, sometimes = expected
+
+    assert eligibility(instrument, tape, list(codes)) == (*flags, frozenset({sometimes} - {""}))
 
 
 def flat(calendar: Calendar, count: int) -> tuple[History, list[date]]:
@@ -121,11 +127,9 @@ def test_average_range_is_wilders(new_york: Calendar) -> None:
     sixteenth = new_york.sessions[15].date
     history.store(Bar(sixteenth, True, True, Fraction(51, 2), Fraction(21, 2), Fraction(20)))
 
-    seventeenth = new_york.sessions[16].date
-
-    assert history.range_units(days[-1]) is None
-    assert history.range_units(sixteenth) == 1 / UNIT
-    assert history.range_units(seventeenth) == 2 / UNIT
+    assert history.range_units(14) is None
+    assert history.range_units(15) == 1 / UNIT
+    assert history.range_units(16) == 2 / UNIT
 
 
 def test_coverage_counts_what_is_known_and_wants_the_latest(new_york: Calendar) -> None:

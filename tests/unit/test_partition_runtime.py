@@ -225,7 +225,7 @@ def test_bug_names_topic_partition_and_offsets(monkeypatch: pytest.MonkeyPatch) 
     assert partition.position(TICKS) == 5
 
 
-def test_instrument_in_the_wrong_partition_is_told_once() -> None:
+def test_T_K1_instrument_in_the_wrong_partition_is_told_once() -> None:
     """A producer with another partitioner is noticed by the first record of an instrument."""
     engine = Engine(MARKETS, Rules())
     wrong = 1 - expected_partition(INSTRUMENT.encode(), 2)

@@ -183,14 +183,13 @@ def test_changed_session_survives_a_restart() -> None:
     from streams.core.processor import Processor
     from streams.core.rules import Rules
     from streams.core.sessions import Markets
-    from tests.property import engine_run
+    from tests.property.engine_run import sessions_of
 
     written = script()
     written.tick("10:00:00", "101")
     change = {"type": "session", "mic": "XNYS", "session_date": DAY, "status": "early_close"}
     written.records.append({**change, "close": written.time("13:00:00")})
-    named = getattr(engine_run, "sessions_of", None) or engine_run._sessions
-    markets = Markets([named("XNYS", written.sessions)])
+    markets = Markets([sessions_of("XNYS", written.sessions)])
     before = Processor(markets, Rules())
     before.records(written.records)
     after = Processor(markets, Rules())
