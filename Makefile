@@ -18,7 +18,8 @@ UNCOMPILED_TESTS = \
 	tests/unit/test_ticks.py tests/unit/test_units.py tests/unit/test_window.py \
 	tests/property/test_band.py tests/property/test_tick_decoding.py
 
-.PHONY: help demo warm test lint format chaos chaos-short benchmark bench bench-quick bench-shapes bench-latency bench-report clean
+.PHONY: help demo warm test lint format chaos chaos-short benchmark clean \
+	bench bench-quick bench-shapes bench-latency bench-report bench-all
 
 help:
 	@echo "make demo            show two days of Alibaba on an embedded broker; needs nothing but Python 3.11 or newer"
@@ -30,11 +31,13 @@ help:
 	@echo "make format          format the sources and sort their imports"
 	@echo "make warm            fill the cache of compiled code"
 	@echo "make benchmark       measure decoding and the fold in this process; ARGS=--kafka: one worker on Apache Kafka"
+	@echo "make gate            hold the speed of this clone against fixed loops; a test of make test does the same"
 	@echo "make bench           run Fiftytwo and its peers on one Apache Kafka (Java 17, Maven), half an hour; ARGS=--rounds=1"
 	@echo "make bench-quick     the worker and Kafka Streams exactly once on the 52-week job, under four minutes"
 	@echo "make bench-shapes    how cost grows with instruments, history, batch sizes, codecs and shapes of load"
 	@echo "make bench-latency   from the append of a tick to the receipt of its signal, at three loads"
 	@echo "make bench-report    write what the four above measured into the documentation and the README"
+	@echo "make bench-all       bench, bench-latency, bench-shapes and bench-report, an hour on two cores"
 	@echo "make clean           remove the environments and caches of this clone"
 
 demo: warm
@@ -68,6 +71,9 @@ chaos-short: $(VENV)/.stamp-test
 benchmark: $(VENV)/.stamp-test
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
 
+gate: $(VENV)/.stamp-test
+	$(BIN)/python -m benchmarks.gate
+
 bench: warm $(VENV)/.stamp-test
 	$(BIN)/python -m benchmarks.bench $(ARGS)
 
@@ -79,6 +85,13 @@ bench-shapes: warm $(VENV)/.stamp-test
 
 bench-latency: warm $(VENV)/.stamp-test
 	$(BIN)/python -m benchmarks.latency $(ARGS)
+
+# One after the other: they would disturb each other.
+bench-all:
+	$(MAKE) bench
+	$(MAKE) bench-latency
+	$(MAKE) bench-shapes
+	$(MAKE) bench-report
 
 bench-report: $(VENV)/.stamp-test
 	$(BIN)/python -m benchmarks.report $(ARGS)

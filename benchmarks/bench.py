@@ -24,7 +24,7 @@ from benchmarks.contest import ContestantFailed, Timing, running
 from benchmarks.contestants import BINARY, BREAKOUTS, CONTESTANTS, FULL, RUNNING_MAXIMUM, Contestant, Entry
 from benchmarks.loader import publish
 from benchmarks.outputs import make_topic, read_answers, remove_topics
-from benchmarks.progress import end_in_order, say
+from benchmarks.progress import end_in_order, other_work, say
 from benchmarks.results import Result
 from benchmarks.running import TICKS_TOPIC, apply_topics, warm_up, worker_environment, worker_run
 from benchmarks.stages import measure_stages
@@ -58,7 +58,7 @@ class Field:
             apply_topics(self.environment)
         else:
             make_topic(bootstrap, self.topic, partitions)
-        self.history, self.records = asyncio.run(
+        self.published = asyncio.run(
             publish(
                 bootstrap,
                 self.topic,
@@ -102,8 +102,8 @@ class Field:
                 group=f"group-{mark}",
                 folder=Path(folder),
                 partitions=self.partitions,
-                history=self.history,
-                records=self.history + self.records,
+                history=sum(self.published.history),
+                records=self.published.records,
                 session=self.session,
             )
             command, environment = contestant.command(entry)
@@ -123,11 +123,9 @@ class Field:
         environment = worker_environment(self.bootstrap, self.partitions, **settings)
         started = time.monotonic()
         try:
-            with worker_run(environment, self.history, self.records, say, cores=cores) as run:
+            with worker_run(environment, self.published, say, cores=cores) as run:
                 startup = time.monotonic() - started - run.wall_seconds
-                # One partition may still read its history when another is past it: the first tenth is left out.
-                steady = (run.steady_records, run.steady_wall_seconds, run.steady_cpu_seconds)
-                yield Timing(*steady, run.memory_bytes_max, startup)
+                yield Timing(run.records, run.wall_seconds, run.cpu_seconds, run.memory_bytes_max, startup)
         except RuntimeError as failed:
             raise ContestantFailed(str(failed)) from failed
 
@@ -142,7 +140,7 @@ def main() -> int:
         print("\n".join(sorted({contestant.name for contestant in CONTESTANTS})), file=sys.stderr)
         return 2
     markets = load_markets([MIC])
-    machine = f"{platform.machine()}, {os.cpu_count()} cores shared by broker and contestant"
+    machine = f"{platform.machine()}, {os.cpu_count()} cores shared by broker and contestant{other_work()}"
     print(f"{platform.platform()}, Python {platform.python_version()}, {machine}", flush=True)
     found = results.load(options.json, options.ticks, options.instruments) if options.resume else []
 

@@ -147,14 +147,14 @@ class Generator:
         return Load(records_per_second, sent / wall, time.process_time() - cpu, wall, appended)
 
     async def fill(self, quiet: dict[int, list[str]], open_ns: int, records: int) -> int:
-        """Append about so many background trades as fast as the broker takes them; return how many."""
+        """Append about so many background trades as fast as they are taken; return how many in each partition."""
         random_ = random.Random(7)
         each = 4_000
         pulses = {partition: Pulse(names, each, open_ns, random_) for partition, names in quiet.items()}
         times = max(1, records // (each * len(pulses)))
         for _ in range(times):
             await self.append({partition: pulse.quiet() for partition, pulse in pulses.items()})
-        return times * each * len(pulses)
+        return times * each
 
     async def _send(
         self, batches: dict[int, bytes], probe: Probe | None, appended: dict[tuple[str, str], float]

@@ -14,6 +14,7 @@ import os
 import platform
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -26,9 +27,9 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.contest import running
 from benchmarks.contestants import EXACTLY_ONCE, Entry, kafka_streams
 from benchmarks.generator import Generator, probes
-from benchmarks.loader import BATCH_BYTES, Loader
+from benchmarks.loader import BATCH_BYTES, Loader, Published
 from benchmarks.outputs import make_topic, remove_topics
-from benchmarks.progress import end_in_order, say
+from benchmarks.progress import end_in_order, other_work, say
 from benchmarks.pulses import bar_of, names
 from benchmarks.receiver import Receiver, receiving
 from benchmarks.running import TICKS_TOPIC, apply_topics, warm_up, worker_environment, worker_run
@@ -43,7 +44,7 @@ LOADS: Final = (0.01, 0.5, 0.9)
 QUIET_INSTRUMENTS: Final = 1_000
 SESSIONS: Final = 262
 SIGNALS: Final = "signals.breakouts.v1"
-TAIL_SECONDS: Final = 10.0
+TAIL_SECONDS: Final = 60.0  # a backlog is waited for, so that it does not delay the next measurement
 SETTLE_SECONDS: Final = 2.0
 FLOOR: Final = 0.97  # below this share of the rate asked for, the generator or the broker was the limit
 PREFIX: Final = "latency."
@@ -110,8 +111,8 @@ class Market:
 
 
 @asynccontextmanager
-async def feeding(bootstrap: str, topic: str, market: Market, burst: int) -> AsyncIterator[tuple[Generator, int, int]]:
-    """Publish the history and a burst of trades; yield the generator and how many records of each there are."""
+async def feeding(bootstrap: str, topic: str, market: Market, burst: int) -> AsyncIterator[tuple[Generator, Published]]:
+    """Publish the history and a burst of trades; yield the generator and what was published."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, max_batch_size=BATCH_BYTES, acks=1)
     await producer.start()
     try:
@@ -128,7 +129,8 @@ async def feeding(bootstrap: str, topic: str, market: Market, burst: int) -> Asy
         _, open_ns, _ = market.session(0)
         await generator.open_session(market.instruments, open_ns)
         filled = await generator.fill(market.quiet, open_ns, burst)
-        yield generator, loader.records, filled + len(market.instruments)
+        opened = Counter(partition for _, partition in market.instruments)
+        yield generator, Published(loader.records, [filled + opened[number] for number in range(market.partitions)])
     finally:
         await generator.stop()
 
@@ -139,11 +141,11 @@ async def measure_ours(bootstrap: str, market: Market, options: argparse.Namespa
     environment = worker_environment(bootstrap, market.partitions, KAFKA_PREFIX=prefix, KAFKA_DELIVERY=delivery)
     apply_topics(environment)
     rows: list[Row] = []
-    async with feeding(bootstrap, prefix + TICKS_TOPIC, market, options.burst) as (generator, history, burst):
-        with worker_run(environment, history, burst, say, cores={(os.cpu_count() or 1) - 1}) as run:
-            rate = run.steady_records / run.steady_wall_seconds
+    async with feeding(bootstrap, prefix + TICKS_TOPIC, market, options.burst) as (generator, published):
+        with worker_run(environment, published, say, cores={(os.cpu_count() or 1) - 1}) as run:
+            rate = run.records / max(run.wall_seconds, 1e-9)
             label = f"Fiftytwo, {delivery.replace('_', ' ')}"
-            print(f"{label}: full rate {rate:,.0f}/s over {run.steady_records:,} records", flush=True)
+            print(f"{label}: full rate {rate:,.0f}/s over {run.records:,} records", flush=True)
             with receiving(bootstrap, prefix + SIGNALS, market.partitions) as receiver:
                 number = 0
                 for where, instruments in (("one partition", market.in_one), ("all partitions", market.in_all)):
@@ -162,7 +164,7 @@ async def measure_kafka_streams(bootstrap: str, market: Market, options: argpars
     make_topic(bootstrap, topic, market.partitions)
     make_topic(bootstrap, output, market.partitions)
     date, open_ns, close_ns = market.session(0)
-    async with feeding(bootstrap, topic, market, options.burst) as (generator, history, burst):
+    async with feeding(bootstrap, topic, market, options.burst) as (generator, published):
         with tempfile.TemporaryDirectory(prefix="fiftytwo-bench-") as folder:
             entry = Entry(
                 bootstrap=bootstrap,
@@ -171,8 +173,8 @@ async def measure_kafka_streams(bootstrap: str, market: Market, options: argpars
                 group=f"{PREFIX}streams",
                 folder=Path(folder),
                 partitions=market.partitions,
-                history=history,
-                records=history + burst,
+                history=sum(published.history),
+                records=published.records,
                 session=(date, format_time(open_ns), format_time(close_ns)),
             )
             command, environment = kafka_streams("Breakouts", "rocksdb", EXACTLY_ONCE)(entry)
@@ -233,7 +235,8 @@ def main() -> int:
     options = _options()
     end_in_order()
     market = Market(load_markets([MIC]), options.partitions, options.probes)
-    print(f"{platform.platform()}, {os.cpu_count()} cores for broker, worker, generator and consumer", flush=True)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores for broker, worker, generator and consumer{other_work()}"
+    print(machine, flush=True)
     rows: list[Row] = []
     warm_up()
     try:
@@ -247,7 +250,7 @@ def main() -> int:
         return 1
     print("\n".join(["", *TABLE_HEAD, *map(line, rows)]))
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    report: list[dict[str, Any]] = [asdict(row) for row in rows]
+    report: dict[str, Any] = {"machine": machine, "rows": [asdict(row) for row in rows]}
     options.json.write_text(json.dumps(report, indent=2) + "\n")
     return 0 if not any(row.missing for row in rows) else 1
 

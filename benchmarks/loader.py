@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -14,6 +15,19 @@ from streams.core.sessions import Markets
 
 BATCH_BYTES: Final = 1_000_000
 BATCHES_IN_FLIGHT: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """How many records of each kind stand in each partition; the history comes first."""
+
+    history: list[int]
+    session: list[int]
+
+    @property
+    def records(self) -> int:
+        """Return how many records there are."""
+        return sum(self.history) + sum(self.session)
 
 
 class Loader:
@@ -28,7 +42,7 @@ class Loader:
         self._builders = [producer.create_batch() for _ in range(partitions)]
         self._partition: dict[bytes, int] = {}
         self._sent: list[asyncio.Future[Any]] = []
-        self.records = 0
+        self.records = [0] * partitions
 
     async def append(self, key: bytes | None, value: bytes) -> None:
         """Append one record: to the partition of its key, or to every partition without one."""
@@ -51,7 +65,7 @@ class Loader:
         self._sent.clear()
 
     async def _append(self, partition: int, key: bytes | None, value: bytes) -> None:
-        self.records += 1
+        self.records[partition] += 1
         builder = self._builders[partition]
         is_full = self._batch_records is not None and builder.record_count() >= self._batch_records
         if is_full or builder.append(timestamp=None, key=key, value=value) is None:
@@ -79,8 +93,8 @@ async def publish(
     batch_records: int | None = None,
     trades_only: bool = False,
     observe: Callable[[bytes], None] | None = None,
-) -> tuple[int, int]:
-    """Publish the history and the session; return how many records each of them took.
+) -> Published:
+    """Publish the history and the session.
 
     Args:
         bootstrap: Address of the broker.
@@ -122,7 +136,7 @@ async def publish(
         await loader.flush()
     finally:
         await producer.stop()
-    return history, loader.records
+    return Published(history, loader.records)
 
 
 async def _append_all(loader: Loader, chunks: Iterable[Chunk], observe: Callable[[bytes], None] | None) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # confluent_kafka exports them without saying so
 
 from benchmarks.answers import Answer
@@ -72,8 +72,10 @@ def _read_all(bootstrap: str, topics: Sequence[str], read: Read) -> list[Answer]
         ended = 0
         while ended < len(places):
             for message in consumer.consume(5_000, POLL_SECONDS):
-                if message.error() is not None:
-                    ended += 1  # The end of a partition; another error would end the benchmark by its missing answers.
+                error = message.error()
+                if error is not None:
+                    # Other errors pass: a topic that was just made may not be known everywhere.
+                    ended += error.code() == KafkaError._PARTITION_EOF
                     continue
                 value = message.value()
                 answer = read(message.key(), value) if value is not None else None

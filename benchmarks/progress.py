@@ -7,6 +7,10 @@ import sys
 import time
 from typing import Final
 
+import psutil
+
+BUSY_SECONDS: Final = 2.0
+BUSY_PERCENT: Final = 10
 EVERY_SECONDS: Final = 5.0  # without a terminal
 
 _last = 0.0
@@ -15,6 +19,12 @@ _last = 0.0
 def end_in_order() -> None:
     """Let SIGTERM end this program as Ctrl-C does, so that brokers and contestants end with it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def other_work() -> str:
+    """Return what else the machine does before a measurement, as the end of a sentence about it; empty when idle."""
+    busy = psutil.cpu_percent(interval=BUSY_SECONDS)
+    return f", {busy:.0f} % busy with other work before the start" if busy > BUSY_PERCENT else ""
 
 
 def say(text: str) -> None:

@@ -25,6 +25,7 @@ ROOT: Final = Path(__file__).parent.parent
 BEGIN: Final = "<!-- measured: begin -->"
 END: Final = "<!-- measured: end -->"
 PICTURE: Final = "docs/benchmarks.svg"
+SHAPES_PICTURE: Final = "docs/benchmark-shapes.svg"
 
 
 def main() -> int:
@@ -37,10 +38,11 @@ def main() -> int:
         sections.append(comparison(report))
         shutil.copy(folder / "bench.svg", ROOT / PICTURE)
         replace_measured(ROOT / "README.md", short(report))
-    if (rows := _read(folder / "latency.json")) is not None:
-        sections.append(latency([LatencyRow(**row) for row in rows]))
-    if (points := _read(folder / "shapes.json")) is not None:
-        sections.append(growth([Point(**point) for point in points]))
+    if (report := _read(folder / "latency.json")) is not None:
+        sections.append(latency([LatencyRow(**row) for row in report["rows"]], report["machine"]))
+    if (report := _read(folder / "shapes.json")) is not None:
+        sections.append(growth([Point(**point) for point in report["points"]], report["machine"]))
+        shutil.copy(folder / "shapes.svg", ROOT / SHAPES_PICTURE)
     if not sections:
         print(f"expected measurements in {folder}, found none: run make bench first", file=sys.stderr)
         return 1
@@ -51,7 +53,7 @@ def main() -> int:
 def comparison(report: dict[str, Any]) -> str:
     """Return the whole table of a comparison."""
     rounds = max(len(row["rates"]) for row in report["rows"])
-    head = ["### Beside the peers", "", f"{report['machine'].capitalize()}; rounds: {rounds}.", ""]
+    head = ["### Beside the peers", "", f"{report['machine']}; {rounds} rounds.", ""]
     return "\n".join([*head, "![Ticks a second](benchmarks.svg)", results.table(report)])
 
 
@@ -66,19 +68,21 @@ def short(report: dict[str, Any]) -> str:
     return "\n".join([f"![Ticks a second]({PICTURE})", "", *lines, "", note])
 
 
-def latency(rows: Sequence[LatencyRow]) -> str:
+def latency(rows: Sequence[LatencyRow], machine: str) -> str:
     """Return the table of latencies."""
-    return "\n".join(["### From tick to signal", "", *TABLE_HEAD, *(latency_line(row) for row in rows)])
+    return "\n".join(
+        ["### From tick to signal", "", f"{machine}.", "", *TABLE_HEAD, *(latency_line(row) for row in rows)]
+    )
 
 
-def growth(points: Sequence[Point]) -> str:
+def growth(points: Sequence[Point], machine: str) -> str:
     """Return a table for every direction."""
-    lines = ["### How the cost of a tick grows"]
+    picture = "![Nanoseconds a tick](benchmark-shapes.svg)"
+    lines = ["### How the cost of a tick grows", "", f"{machine}.", "", picture]
     for direction, some in by_direction(points).items():
-        lines += ["", f"| {direction} | ns a tick | ns with every first trade | ticks/s | signals | peak memory |"]
-        lines.append("|---|--:|--:|--:|--:|--:|")
+        lines += ["", f"| {direction} | ns a tick | ticks/s | signals | peak memory |", "|---|--:|--:|--:|--:|"]
         lines += [
-            f"| {point.label} | {point.steady_ns:,.0f} | {point.whole_ns:,.0f} | {point.rate:,} | {point.signals:,} | "
+            f"| {point.label} | {point.cpu_ns:,.0f} | {point.rate:,} | {point.signals:,} | "
             f"{point.memory_bytes_max / 1e6:,.0f} MB |"
             for point in some
         ]

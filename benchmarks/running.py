@@ -19,7 +19,7 @@ from typing import Final
 
 import psutil
 
-from benchmarks.loader import publish
+from benchmarks.loader import Published, publish
 from benchmarks.workload import Workload
 from streams.core.sessions import Markets
 from streams.kafka.embedded import find_free_port
@@ -38,13 +38,22 @@ class Sample:
 
     wall: float
     cpu: float
-    records: float
+    positions: tuple[float, ...]
+    """How many records of each partition were read."""
     metrics: dict[str, float]
+
+    @property
+    def records(self) -> float:
+        """Return how many records were read."""
+        return sum(self.positions)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one worker did between the first and the last record of the session."""
+    """What one worker did in the session, once every partition was past its history and a tenth of its trades.
+
+    One partition may read trades while another still reads bars, which cost far more.
+    """
 
     records: int
     wall_seconds: float
@@ -55,13 +64,7 @@ class Run:
     before: dict[str, float]
     after: dict[str, float]
     signals: int
-    steady_records: int
-    """Records after the first tenth of the session.
-
-    By then no partition reads its history any more, and every instrument has had its first trade.
-    """
-    steady_wall_seconds: float
-    steady_cpu_seconds: float
+    """In the whole session."""
 
 
 def measure_worker(
@@ -77,11 +80,11 @@ def measure_worker(
     """Create the topics, fill the input, start a worker pinned to `cores`, and measure it from first to last record."""
     environment = worker_environment(bootstrap, partitions)
     apply_topics(environment)
-    history, session = asyncio.run(
+    published = asyncio.run(
         publish(bootstrap, TICKS_TOPIC, partitions, workload, markets, progress, compression=compression)
     )
     progress("starting the worker")
-    with worker_run(environment, history, session, progress, cores=cores) as run:
+    with worker_run(environment, published, progress, cores=cores) as run:
         return run
 
 
@@ -103,15 +106,15 @@ def apply_topics(environment: dict[str, str]) -> None:
 
 @contextmanager
 def worker_run(
-    environment: dict[str, str], history: int, session: int, progress: Callable[[str], None], *, cores: set[int]
+    environment: dict[str, str], published: Published, progress: Callable[[str], None], *, cores: set[int]
 ) -> Iterator[Run]:
     """Run a worker until it has read everything; it goes on running inside the `with` block."""
     port = find_free_port()
     prefix = environment.get("FIFTYTWO_KAFKA_PREFIX", "")
     whole = os.environ | environment | {"FIFTYTWO_WEB_PORT": str(port)}
     with _worker([*COMMAND, "worker"], whole, cores) as process:
-        samples = list(_samples(process, port, prefix + TICKS_TOPIC, history + session, progress))
-        yield _summary(samples, history, _peak_memory(process, samples))
+        samples = list(_samples(process, port, prefix + TICKS_TOPIC, published, progress))
+        yield _summary(samples, published, _peak_memory(process, samples))
 
 
 @contextmanager
@@ -137,7 +140,7 @@ def _worker(command: list[str], environment: dict[str, str], cores: set[int]) ->
 
 
 def _samples(
-    process: psutil.Process, port: int, topic: str, expected: int, progress: Callable[[str], None]
+    process: psutil.Process, port: int, topic: str, published: Published, progress: Callable[[str], None]
 ) -> Iterator[Sample]:
     moved = time.monotonic()
     last = 0.0
@@ -147,21 +150,29 @@ def _samples(
         metrics = _scrape(port)
         if metrics is not None:
             spent = process.cpu_times()
-            records = metrics.get(f"fiftytwo_records_consumed_total/{topic}", 0.0)
-            yield Sample(time.monotonic(), spent.user + spent.system, records, metrics)
-            if records > last:
-                moved, last = time.monotonic(), records
-                progress(f"worker: {records:,.0f} of {expected:,} records")
-            if records >= expected:
+            positions = _positions(metrics, topic, published)
+            sample = Sample(time.monotonic(), spent.user + spent.system, positions, metrics)
+            yield sample
+            if sample.records > last:
+                moved, last = time.monotonic(), sample.records
+                progress(f"worker: {last:,.0f} of {published.records:,} records")
+            if last >= published.records:
                 return
         if time.monotonic() - moved > STALL_SECONDS_MAX:
             raise RuntimeError(
-                f"expected {expected} records, found {last:.0f} and no progress in {STALL_SECONDS_MAX:g} s"
+                f"expected {published.records} records, found {last:.0f} and no progress in {STALL_SECONDS_MAX:g} s"
             )
         time.sleep(SAMPLE_SECONDS)
 
 
-# Samples by name, added up over labels; records in also by topic.
+# A partition that the worker has not taken over yet has no lag.
+def _positions(metrics: dict[str, float], topic: str, published: Published) -> tuple[float, ...]:
+    ends = [before + after for before, after in zip(published.history, published.session, strict=True)]
+    name = f"fiftytwo_lag_records/{topic}"
+    return tuple(end - metrics.get(f"{name}/{partition}", end) for partition, end in enumerate(ends))
+
+
+# Samples by name, added up over labels; also by topic, and by topic and partition.
 def _scrape(port: int) -> dict[str, float] | None:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
@@ -175,6 +186,9 @@ def _scrape(port: int) -> dict[str, float] | None:
         found[name] = found.get(name, 0.0) + float(value)
         for _, label in re.findall(r'(topic|stage)="([^"]*)"', labels):
             found[f"{name}/{label}"] = found.get(f"{name}/{label}", 0.0) + float(value)
+        place = dict(re.findall(r'(topic|partition)="([^"]*)"', labels))
+        if len(place) == 2:
+            found[f"{name}/{place['topic']}/{place['partition']}"] = float(value)
     return found
 
 
@@ -187,30 +201,28 @@ def _peak_memory(process: psutil.Process, samples: list[Sample]) -> int:
     return int(max(sample.metrics.get("process_resident_memory_bytes", 0.0) for sample in samples))
 
 
-# History comes first in every partition, but one partition may be ahead of another by a fetch: the session is measured
-# from the first sample at which as many records as the history has were read.
-def _summary(samples: list[Sample], history: int, memory: int) -> Run:
-    first = next(sample for sample in samples if sample.records >= history)
+def _summary(samples: list[Sample], published: Published, memory: int) -> Run:
     started = next(sample for sample in samples if sample.records > 0)
+    begun = next(sample for sample in samples if _is_past(sample, published, 0.0))
+    first = next(sample for sample in samples if _is_past(sample, published, OPENING_SHARE))
     # The last sample came some time after the last record, so the one before it ends the measurement.
     last = samples[-2] if samples[-2].records > first.records else samples[-1]
-    opened = history + (samples[-1].records - history) * OPENING_SHARE
-    steady = next((sample for sample in samples if sample.records >= opened), first)
-    steady = steady if steady.records < last.records else first
     return Run(
         records=int(last.records - first.records),
         wall_seconds=last.wall - first.wall,
         cpu_seconds=last.cpu - first.cpu,
-        history_records=history,
-        history_seconds=first.wall - started.wall,
+        history_records=sum(published.history),
+        history_seconds=begun.wall - started.wall,
         memory_bytes_max=memory,
         before=first.metrics,
         after=last.metrics,
-        signals=int(_signals(samples[-1]) - _signals(first)),
-        steady_records=int(last.records - steady.records),
-        steady_wall_seconds=last.wall - steady.wall,
-        steady_cpu_seconds=last.cpu - steady.cpu,
+        signals=int(_signals(samples[-1])),
     )
+
+
+def _is_past(sample: Sample, published: Published, share: float) -> bool:
+    starts = (before + after * share for before, after in zip(published.history, published.session, strict=True))
+    return all(position >= start for position, start in zip(sample.positions, starts, strict=True))
 
 
 def _signals(sample: Sample) -> float:

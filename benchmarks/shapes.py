@@ -1,8 +1,8 @@
 """How the cost of a tick grows: one direction at a time, the worker on a real Apache Kafka, held to one core.
 
-The figure is CPU time of the worker a tick, because it holds on a busy machine too. The first trade of an instrument
-works out its levels from a year of bars, which is paid once a session, so two figures stand side by side: over the
-whole session, and over its last nine tenths.
+The figure is CPU time of the worker a tick, because it holds on a busy machine too. It begins when every partition is
+past its bars and a tenth of its trades: the first trade of an instrument works out its levels from a year of bars,
+which is paid once a session.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Final
 from benchmarks.chart import Group, bars_svg
 from benchmarks.loader import publish
 from benchmarks.outputs import remove_topics
-from benchmarks.progress import end_in_order, say
+from benchmarks.progress import end_in_order, other_work, say
 from benchmarks.running import TICKS_TOPIC, Run, apply_topics, warm_up, worker_environment, worker_run
 from benchmarks.workload import MIC, Workload
 from streams.calendars import load_markets
@@ -51,10 +51,10 @@ class Point:
     direction: str
     label: str
     ticks: int
-    whole_ns: float
-    steady_ns: float
+    measured: int
+    """Of the ticks, those that the figures are about."""
+    cpu_ns: float
     rate: int
-    cpu_rate: int
     signals: int
     rejected: int
     memory_bytes_max: int
@@ -98,7 +98,7 @@ def measure(bootstrap: str, shape: Shape, markets: Markets, partitions: int) -> 
     environment = worker_environment(bootstrap, partitions, KAFKA_PREFIX=PREFIX, **shape.settings)
     apply_topics(environment)
     try:
-        history, session = asyncio.run(
+        published = asyncio.run(
             publish(
                 bootstrap,
                 PREFIX + TICKS_TOPIC,
@@ -110,7 +110,7 @@ def measure(bootstrap: str, shape: Shape, markets: Markets, partitions: int) -> 
                 batch_records=shape.batch_records,
             )
         )
-        with worker_run(environment, history, session, say, cores={(os.cpu_count() or 1) - 1}) as run:
+        with worker_run(environment, published, say, cores={(os.cpu_count() or 1) - 1}) as run:
             return _point(shape, run)
     finally:
         remove_topics(bootstrap, lambda name: name.startswith(PREFIX))
@@ -118,10 +118,10 @@ def measure(bootstrap: str, shape: Shape, markets: Markets, partitions: int) -> 
 
 def line(point: Point, greatest: float) -> str:
     """Return one line of a curve."""
-    bar = "█" * max(1, round(BAR_WIDTH * point.steady_ns / greatest))
+    bar = "█" * max(1, round(BAR_WIDTH * point.cpu_ns / greatest))
     rejected = f"  {point.rejected:,} REJECTED" if point.rejected else ""
     return (
-        f"  {point.label:<32} {point.steady_ns:7.0f} ns {point.whole_ns:7.0f} ns  {point.rate:>10,}/s "
+        f"  {point.label:<32} {point.cpu_ns:7.0f} ns  {point.rate:>10,}/s "
         f"{point.signals:>9,} signals {point.memory_bytes_max / 1e6:6,.0f} MB  {bar}{rejected}"
     )
 
@@ -135,7 +135,8 @@ def main() -> int:
     chosen = shapes(base, small_ticks=min(options.ticks, options.small_ticks))
     if options.only:
         chosen = [chosen[0], *(shape for shape in chosen[1:] if shape.direction in options.only)]
-    print(f"{platform.platform()}, {os.cpu_count()} cores shared by broker and worker", flush=True)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores shared by broker and worker{other_work()}"
+    print(machine, flush=True)
     points: list[Point] = []
     warm_up()
     try:
@@ -143,12 +144,12 @@ def main() -> int:
             for shape in chosen:
                 say(f"{shape.direction}: {shape.label}")
                 points.append(measure(broker.bootstrap, shape, markets, options.partitions))
-                print(f"{shape.direction}: {line(points[-1], points[-1].steady_ns)}", flush=True)
+                print(f"{shape.direction}: {line(points[-1], points[-1].cpu_ns)}", flush=True)
     except ApacheUnavailable as missing:
         print(missing, file=sys.stderr)
         return 1
     print(_curves(points))
-    _write(points, options)
+    _write(points, machine, options)
     return 1 if any(point.rejected for point in points) else 0
 
 
@@ -158,10 +159,9 @@ def _point(shape: Shape, run: Run) -> Point:
         direction=shape.direction,
         label=shape.label,
         ticks=shape.workload.ticks,
-        whole_ns=run.cpu_seconds / max(run.records, 1) * 1e9,
-        steady_ns=run.steady_cpu_seconds / max(run.steady_records, 1) * 1e9,
-        rate=round(run.steady_records / max(run.steady_wall_seconds, 1e-9)),
-        cpu_rate=round(run.steady_records / max(run.steady_cpu_seconds, 1e-9)),
+        measured=run.records,
+        cpu_ns=run.cpu_seconds / max(run.records, 1) * 1e9,
+        rate=round(run.records / max(run.wall_seconds, 1e-9)),
         signals=run.signals,
         rejected=int(rejected),
         memory_bytes_max=run.memory_bytes_max,
@@ -179,29 +179,30 @@ def by_direction(points: Sequence[Point]) -> dict[str, list[Point]]:
 
 
 def _curves(points: Sequence[Point]) -> str:
-    lines = ["", "CPU time a tick: the last nine tenths of the session, and the whole of it with every first trade"]
+    lines = ["", "CPU time of the worker a tick"]
     base = points[0]
     for direction, some in by_direction(points).items():
         lines += ["", f"{direction} (the first line is the base: {base.label} instruments, plain JSON, large batches)"]
-        greatest = max(point.steady_ns for point in some)
+        greatest = max(point.cpu_ns for point in some)
         lines += [line(point, greatest) for point in some]
     return "\n".join(lines)
 
 
-def _write(points: Sequence[Point], options: argparse.Namespace) -> None:
+def _write(points: Sequence[Point], machine: str, options: argparse.Namespace) -> None:
     groups = [
         Group(
             direction,
             "ns of CPU time a tick",
-            [(point.label if point is not points[0] else f"base: {point.label} instruments", point.steady_ns, False)
+            [(point.label if point is not points[0] else f"base: {point.label} instruments", point.cpu_ns, False)
              for point in some],
         )
         for direction, some in by_direction(points).items()
     ]  # fmt: skip
     for file in (options.json, options.chart):
         file.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps([asdict(point) for point in points], indent=2) + "\n")
-    options.chart.write_text(bars_svg(groups, f"one worker on one core; {options.ticks:,} ticks"))
+    report = {"machine": machine, "points": [asdict(point) for point in points]}
+    options.json.write_text(json.dumps(report, indent=2) + "\n")
+    options.chart.write_text(bars_svg(groups, f"one worker on one core; {options.ticks:,} ticks; {machine}"))
     print(f"\nwritten: {options.json}, {options.chart}")
 
 

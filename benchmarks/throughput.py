@@ -15,7 +15,7 @@ import time
 from typing import Final
 
 from benchmarks.running import Run, measure_worker
-from benchmarks.stages import Stages, measure_stages
+from benchmarks.stages import Stages, measure_stages, profile, profile_text
 from benchmarks.workload import MIC, Workload
 from streams.calendars import load_markets
 
@@ -78,7 +78,7 @@ def _options() -> argparse.Namespace:
 
 def _print_run(run: Run) -> None:
     print()
-    print("One worker on one core, from the first tick of the session to the last")
+    print("One worker on one core, when every partition is past its bars and a tenth of its trades")
     _line("records", f"{run.records:,}")
     _line("wall time", f"{run.wall_seconds:.2f} s")
     _line("CPU time", f"{run.cpu_seconds:.2f} s")
@@ -95,16 +95,7 @@ def print_stages(stages: Stages, run: Run | None) -> None:
     """Print what each stage costs, and with a run of a worker what its shell costs beside them."""
     print()
     print("The stages by themselves, in CPU time of one process without a broker")
-    for stage, seconds in stages.seconds.items():
-        _line(stage, f"{seconds / stages.records * 1e9:6.1f} ns a record  {seconds / stages.total:5.1%}")
-    _line(
-        "together",
-        f"{stages.total / stages.records * 1e9:6.1f} ns a record: {stages.records / stages.total:,.0f} a second",
-    )
-    if run is not None:
-        # The worker's own timers are wall time and count what its fetching thread does meanwhile: take the difference.
-        rest = run.cpu_seconds / run.records - stages.total / stages.records
-        _line("fetch, shell and commits", f"{rest * 1e9:6.1f} ns a record: the worker's CPU time less the stages")
+    print(profile_text(profile(stages, run.cpu_seconds / run.records if run is not None else 0.0)))
     _line(
         "bytes a record",
         f"{stages.value_bytes / stages.records:.0f} of JSON, {stages.log_bytes / stages.records:.0f} in the log",

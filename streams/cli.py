@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Final
 
 import click
 
 from streams import __version__
-from streams.commands import bootstrap, configuration, coverage, dlq, feeds, running, signals, topics, verify
+from streams.commands import bootstrap, configuration, coverage, dlq, feeds, rewind, running, signals, topics, verify
 from streams.commands.options import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -84,6 +85,7 @@ for _command in (
     signals.signals,
     dlq.dlq,
     verify.verify,
+    rewind.rewind,
     configuration.config,
     running.warm,
 ):
@@ -101,6 +103,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: What follows the program's name; None takes it from the process.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal's encoding lacks is shown as a question mark; a headline must not end a command.
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     try:
         result = cli.main(
             args=None if arguments is None else list(arguments), prog_name="fiftytwo", standalone_mode=False

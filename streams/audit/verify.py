@@ -26,6 +26,7 @@ from streams.kafka.effects import Effects, Place
 from streams.kafka.restorer import StateTopic
 from streams.kafka.terms import Terms
 from streams.kafka.topics import Topics
+from streams.wire.positions import ROUTER, STATE, read_committed
 from streams.wire.snapshots import Identity
 
 
@@ -63,9 +64,9 @@ async def verify(
     names = [*topics.inputs, *topics.outputs, *(topics.dlq(name) for name in topics.inputs)]
     places = [(topic, number) for topic in topics.inputs for number in range(config.kafka.partitions)]
     async with open_source(config.kafka, names) as source:
-        positions = await committed(config.kafka, places)
+        positions = dict(await committed(config.kafka, places))
         if store is not None:
-            positions = store.positions(positions)
+            positions = dict(store.positions(positions))
         verifier = StateVerifier(config, markets, source, positions, on_progress)
         report = Report()
         for number in range(config.kafka.partitions):
@@ -84,12 +85,12 @@ class StateVerifier:
         config: The workers' configuration.
         markets: The calendars of its markets.
         source: The cluster.
-        positions: What the group has committed, read before anything else.
+        positions: What the group has committed, read before anything else; what it has forgotten is added.
         on_progress: Told how far it is.
     """
 
     def __init__(
-        self, config: Config, markets: Markets, source: Source, positions: Mapping[Place, int], on_progress: Progress
+        self, config: Config, markets: Markets, source: Source, positions: dict[Place, int], on_progress: Progress
     ) -> None:
         self._config = config
         self._markets = markets
@@ -105,10 +106,11 @@ class StateVerifier:
         report = PartitionReport("state", number)
         inputs = {topic: (topic, number) for topic in (topics.news, topics.ticks)}
         outputs = [*topics.outputs, topics.dlq(topics.ticks), topics.dlq(topics.news)]
+        records = await self._state(number)
         bounds = await self._source.bounds([*inputs.values(), *((topic, number) for topic in outputs)])
         starts = {topic: bounds[place][0] for topic, place in inputs.items()}
         goals = {topic: self._positions.get(place, starts[topic]) for topic, place in inputs.items()}
-        start = await self._start(number, starts)
+        start = self._start(number, starts, records)
         if start is None:
             report.problem = removed_by_retention({topic: at for topic, at in starts.items() if at > 0})
             return report
@@ -134,14 +136,23 @@ class StateVerifier:
         report.findings = [each.compared.finish(at_end=at_end) for each in found.values()]
         return report
 
-    async def _start(self, number: int, oldest: Mapping[str, int]) -> AuditStart | None:
-        kafka = self._config.kafka
-        records: Mapping[bytes, bytes] = {}
-        if self._topics.state in self._source.topics:
-            records, _ = await StateTopic(kafka, self._topics.state).read(number)
+    # What the state topic holds for a partition. The positions in it outlive those of the group, which expire.
+    async def _state(self, number: int) -> Mapping[bytes, bytes]:
+        if self._topics.state not in self._source.topics:
+            return {}
+        records, _ = await StateTopic(self._config.kafka, self._topics.state).read(number)
+        for kind in (STATE, ROUTER):
+            own = read_committed(records, self._identity(number), kind)
+            for topic, at in own.positions.items() if own is not None else ():
+                self._positions.setdefault((topic, number), at)
+        return records
+
+    def _start(self, number: int, oldest: Mapping[str, int], records: Mapping[bytes, bytes]) -> AuditStart | None:
         configured = Terms(self._markets, self._config.rules, join_rules_of(self._config.news))
-        identity = Identity(kafka.application_id, number, kafka.partitions)
-        return find_audit_start(records, identity, self._topics, oldest=oldest, configured=configured)
+        return find_audit_start(records, self._identity(number), self._topics, oldest=oldest, configured=configured)
+
+    def _identity(self, number: int) -> Identity:
+        return Identity(self._config.kafka.application_id, number, self._config.kafka.partitions)
 
     async def _log(self, stack: AsyncExitStack, place: Place, start: int, end: int) -> Log:
         return Log(await stack.enter_async_context(self._source.stream(place, start, end)), start)

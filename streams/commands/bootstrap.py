@@ -126,7 +126,7 @@ def publish_bars(
                 rate=rate,
                 on_refused=teller.refused,
                 on_note=teller.note,
-                on_progress=note,
+                on_progress=teller.watch(note),
             )
 
     tell_published(send)
@@ -167,7 +167,9 @@ def publish_actions(options: Options, *, files: Sequence[str], columns: str | No
 
     async def send(teller: Teller) -> Published:
         with progress("Sending actions") as note:
-            return await publish_tables(config, sources, read, rate=rate, on_refused=teller.refused, on_progress=note)
+            return await publish_tables(
+                config, sources, read, rate=rate, on_refused=teller.refused, on_progress=teller.watch(note)
+            )
 
     tell_published(send)
 

@@ -204,7 +204,13 @@ def _publish(
 
         with progress(f"Sending {kind}") as note:
             return await publish_files(
-                config, kind, files, rate=rate, binary=binary, on_refused=teller.refused, on_progress=note
+                config,
+                kind,
+                files,
+                rate=rate,
+                binary=binary,
+                on_refused=teller.refused,
+                on_progress=teller.watch(note),
             )
 
     tell_published(send)

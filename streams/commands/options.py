@@ -31,6 +31,11 @@ HELP_FILE: Final = "Configuration file (TOML); also FIFTYTWO_CONFIG."
 HELP_SET: Final = "Set one key of the configuration, for example rules.max_triggers=2. Repeatable."
 HELP_SERVERS: Final = "Kafka brokers, as host:port, several separated by commas."
 HELP_PREFIX: Final = "Put before every topic's name."
+SHARED_HELP: Final = (
+    "Every command also takes --bootstrap-servers, --prefix, --set and --config, which say where Kafka is and what "
+    "holds: see fiftytwo --help."
+)
+SUMMARY_CHARACTERS_MAX: Final = 200  # A whole sentence; the list wraps it.
 
 
 class PlainCommand(click.Command):
@@ -39,6 +44,12 @@ class PlainCommand(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - click's own parameters, passed on.
         super().__init__(*args, **kwargs)
         self.help = _with_verbatim_examples(self.help)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say where the options that all commands share are explained; their own help would repeat them each time."""
+        if any("--bootstrap-servers" in parameter.opts for parameter in self.params):
+            formatter.write_paragraph()
+            formatter.write_text(SHARED_HELP)
 
 
 class Commands(click.Group):
@@ -54,6 +65,12 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands in order."""
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with their whole first sentence, where click would cut it."""
+        rows = [(name, each.get_short_help_str(SUMMARY_CHARACTERS_MAX)) for name, each in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 class Terminated(Exception):

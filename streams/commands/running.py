@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
+from multiprocessing.resource_tracker import ensure_running
 
 import click
 
-from streams.commands.options import Options, PlainCommand, common_options, markets_of
+from streams.commands.options import EXIT_FAILED, Options, PlainCommand, common_options, markets_of
 
 
 @click.command(cls=PlainCommand)
@@ -70,7 +73,42 @@ def warm(options: Options) -> None:
 
     from streams.wire.warm import warm_folding, warm_reading
 
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
-        for part in [processes.submit(warm_folding), processes.submit(warm_reading)]:
-            part.result()
+    if not _side_by_side(warm_folding, warm_reading):
+        sys.exit(EXIT_FAILED)
     click.echo(f"Ready after {time.monotonic() - started:.1f} s.", err=True)
+
+
+# A terminal sends Ctrl-C to all processes. Those that compile never see it, from before their imports on, and are ended
+# here: a pool would wait for them, and they would print a traceback each.
+def _side_by_side(*parts: Callable[[], None]) -> bool:
+    context = get_context("spawn")
+    processes = [context.Process(target=part, daemon=True) for part in parts]
+    try:
+        with _interrupts_held():
+            for process in processes:
+                process.start()
+        for process in processes:
+            process.join()
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+                process.join()
+    return all(process.exitcode == 0 for process in processes)
+
+
+# What is started inside has Ctrl-C blocked for good. Here it waits for the end of the block: the handler takes what
+# another thread of this process receives.
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    held: list[int] = []
+    ensure_running()  # Its start would unblock the signal.
+    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if held:
+        raise KeyboardInterrupt

@@ -14,6 +14,16 @@ LEVELS: Final = {
     "low_52w": "52-week low",
     "proximity_high_52w": "52-week high",
     "proximity_low_52w": "52-week low",
+    "close_high_52w": "52-week high of closes",
+    "close_low_52w": "52-week low of closes",
+}
+REASONS: Final = {
+    "trigger_changed": "its trigger was taken back, and another trade was beyond too",
+    "failure_withdrawn": "the trade that failed it was taken back",
+    "level_restated": "the level was restated",
+    "close_corrected": "the close was corrected",
+    "cancelled": "its trade was taken back",
+    "session_cancelled": "the session was cancelled",
 }
 MEASURES: Final = {
     "session_return": "return of the day",
@@ -79,6 +89,10 @@ def _body(document: Document) -> str:
     family = str(document.get("family", ""))
     if "level" in document:
         return _breakout(document, LEVELS.get(family, family))
+    if "suspected_split" in document:
+        return _suspicion(document, document["suspected_split"])
+    if "print" in document:
+        return f"print at {money(document.get('price', ''))} {document.get('transition', '')}"
     return _measure(document, family)
 
 
@@ -92,6 +106,9 @@ def _breakout(document: Document, name: str) -> str:
         "confirmed": f"confirmed by the close at {price}",
         "unconfirmed": f"not confirmed by the close at {price}" if price else "not confirmed, there was no close",
     }
+    reason = REASONS.get(str(document.get("reason")), "")
+    told["amended"] = f"now {document.get('verdict') or 'triggered'} at {price}, {reason}"
+    told["retracted"] = f"never was, {reason}"
     metrics = document.get("metrics") or {}
     extras = [
         f"{words} {percent(metrics[key])}"
@@ -109,6 +126,19 @@ def _breakout(document: Document, name: str) -> str:
         f"{name} {money(level['price'])} of {level['session_date']}: {told.get(transition, f'{transition} at {price}')}"
     )
     return f"{head} ({', '.join(extras)})" if extras else head
+
+
+def _suspicion(document: Document, suspicion: Mapping[str, Any]) -> str:
+    about = (
+        f"{suspicion['ratio']} at {money(document.get('price', ''))}, after {money(suspicion['last_close'])} of "
+        f"{suspicion['last_close_date']}"
+    )
+    told = {
+        "suspect": f"looks like a split of {about}: what follows is withheld",
+        "released": f"was no split of {about}: {suspicion['withheld']} withheld follow",
+        "discarded": f"was a split of {about}: {suspicion['withheld']} withheld are discarded",
+    }
+    return told.get(str(document.get("transition")), about)
 
 
 def _measure(document: Document, family: str) -> str:

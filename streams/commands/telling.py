@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from streams.commands.options import EXIT_FAILED, plural, run_async
+from streams.commands.options import EXIT_FAILED, Terminated, plural, run_async
 
 if TYPE_CHECKING:
     from streams.feeds.publish import Progress, Published
@@ -29,6 +29,12 @@ class Teller:
     def __init__(self) -> None:
         self._refused = 0
         self._notes = 0
+        self._sent = 0
+
+    @property
+    def sent(self) -> int:
+        """Return how many records were sent when that was last told."""
+        return self._sent
 
     @property
     def refusals(self) -> int:
@@ -46,6 +52,15 @@ class Teller:
         self._notes += 1
         if self._notes <= SHOWN_MAX:
             click.echo(f"note: {entry}", err=True)
+
+    def watch(self, note: Callable[[Progress], None]) -> Callable[[Progress], None]:
+        """Return a function that passes progress on, and remembers how much was sent."""
+
+        def watched(progress: Progress) -> None:
+            self._sent = progress.sent
+            note(progress)
+
+        return watched
 
     def close(self) -> None:
         """Tell how many were not told."""
@@ -67,7 +82,13 @@ def parse_columns_option(text: str | None, known: Sequence[str]) -> dict[str, st
 def tell_published(send: Callable[[Teller], Coroutine[Any, Any, Published]]) -> None:
     """Run a publication, say what came of it, and end with exit code 1 if something was refused."""
     teller = Teller()
-    done = run_async(send(teller))
+    try:
+        done = run_async(send(teller))
+    except (KeyboardInterrupt, Terminated):
+        click.echo(
+            f"Interrupted after {plural(teller.sent, 'record')}; the last of them may not have arrived.", err=True
+        )
+        raise
     teller.close()
     refused = f", refused {plural(done.refused, 'line')}" if done.refused else ""
     click.echo(f"Sent {plural(done.sent, 'record')}{refused}.", err=True)

@@ -258,6 +258,11 @@ def _check_threshold(family: str, enter: str, leave: str) -> None:
             f"rules.thresholds.{family}: expected fractions above 0 and below 5 in steps of 0.0001, "
             f"found {enter!r}, {leave!r}"
         )
+    if not enter or (not leave and family != "gap"):
+        raise ValueError(
+            f"rules.thresholds.{family}: expected an entry and an exit, found only {enter or leave!r}; "
+            "gap alone has no exit"
+        )
     if not family.startswith("proximity") and ratios[0] >= 1:
         raise ValueError(f"rules.thresholds.{family}: expected a return below 1, found {enter!r}")
     if len(ratios) == 2 and (ratios[1] > ratios[0]) != (family == "proximity_low_52w"):

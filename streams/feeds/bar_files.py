@@ -93,6 +93,7 @@ class _Series:
     # Decimals written and the texts' errors matter only where prices must be turned back.
     exact: list[tuple[Amount, ...]] = field(default_factory=list)
     splits: dict[int, Fraction] = field(default_factory=dict)
+    no_splits: set[int] = field(default_factory=set)
     adjusted_closes: list[tuple[int, float]] = field(default_factory=list)
 
     def bars(self) -> np.ndarray:
@@ -211,6 +212,8 @@ def _take(series: _Series, fields: Mapping[str, str], row: Row, *, keep_exact: b
         factor = _named("split", fields["split"], _split_factor)
         if factor != 1:
             series.splits[day] = factor
+        else:
+            series.no_splits.add(day)
     if fields["adj_close"] and prices[3]:
         adjusted = _named("adj_close", fields["adj_close"], scaled)
         series.adjusted_closes.append((day, adjusted / prices[3]))
@@ -249,7 +252,8 @@ def _finished(series: _Series, source: Source, reading: Reading, markets: Market
         yield Note(name, message)
     for day, first, high, low, last, volume, _ in bars.tolist():
         known = None if volume == _NO_VOLUME else volume
-        yield bar_step(DailyBar(series.instrument, day, first, high, low, last, known, ""))
+        no_split = day in series.no_splits and day not in factors
+        yield bar_step(DailyBar(series.instrument, day, first, high, low, last, known, "", no_split))
 
 
 # Why nothing of an instrument can be used.

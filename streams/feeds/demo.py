@@ -7,7 +7,9 @@ worker, the broker, and the folder they wrote to.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -166,8 +168,9 @@ class _Demo:
         self._line()
         self._line("Broker and worker keep running until Ctrl-C.", "bold")
         self._line(f"Metrics   http://{config.web.host}:{config.web.port}/metrics")
-        self._line(f"Signals   fiftytwo signals --from-beginning --bootstrap-servers {servers}")
-        self._line(f"Topics    fiftytwo topics check --bootstrap-servers {servers}")
+        program = program_name()
+        self._line(f"Signals   {program} signals --from-beginning --bootstrap-servers {servers}")
+        self._line(f"Topics    {program} topics check --bootstrap-servers {servers}")
         while worker.exit_code() is None:
             await asyncio.sleep(0.2)
         raise DemoFailed(f"expected the worker to run, found that it ended with exit code {worker.exit_code()}")
@@ -198,6 +201,16 @@ async def _draw(live: Live) -> None:
     while True:
         live.refresh()
         await asyncio.sleep(1 / FRAMES_PER_SECOND)
+
+
+def program_name() -> str:
+    """Return what to type for this very program: its path where the shell would not find it by its name."""
+    beside = Path(sys.executable).parent / "fiftytwo"
+    on_path = shutil.which("fiftytwo")
+    if not beside.exists() or (on_path is not None and Path(on_path).samefile(beside)):
+        return "fiftytwo"
+    here = Path.cwd()
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
 
 
 def demo_config(given: Config, bootstrap: str) -> Config:

@@ -32,6 +32,7 @@ class DailyBar:
         close: Last price.
         volume: Scaled shares; 0 says that nothing traded, None that the file does not know.
         where: `file:line`, for messages.
+        no_split: The source says that the session had no split.
     """
 
     instrument: str
@@ -42,6 +43,7 @@ class DailyBar:
     close: int
     volume: int | None
     where: str
+    no_split: bool = False
 
     @property
     def traded(self) -> bool:
@@ -141,6 +143,8 @@ def bar_step(bar: DailyBar) -> Step:
             document[column] = format_decimal(getattr(bar, column))
     if bar.volume is not None:
         document["volume"] = format_decimal(bar.volume)
+    if bar.no_split:
+        document["split"] = False
     return Step("bar", 0, bar.instrument, orjson.dumps(document))
 
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -102,7 +102,11 @@ async def publish(
     records = _Reader(kind, config, binary=binary)
     refused = read = 0
     started = time.monotonic()
-    async with Sender(config) as sender, aclosing(_chunks(files)) as chunks:
+    async with (
+        Sender(config) as sender,
+        aclosing(_chunks(files)) as chunks,
+        _told_when_cancelled(on_progress, lambda: Progress(sender.sent, refused, read, total)),
+    ):
         async for chunk in chunks:
             read += len(chunk.data)
             for entry in records.feed(chunk):
@@ -152,7 +156,10 @@ async def publish_tables(
     refused = done = 0
     started = time.monotonic()
 
-    async with Sender(config) as sender:
+    async with (
+        Sender(config) as sender,
+        _told_when_cancelled(on_progress, lambda: Progress(sender.sent, refused, done, total)),
+    ):
         for source in sources:
             for entry in read(source):
                 if isinstance(entry, RowsRead):
@@ -177,6 +184,19 @@ async def publish_tables(
             if on_progress is not None:
                 on_progress(Progress(sender.sent, refused, done, total))
         return Published(sender.sent, refused)
+
+
+# Whoever interrupts wants to know how far it has come.
+@asynccontextmanager
+async def _told_when_cancelled(
+    on_progress: Callable[[Progress], None] | None, progress: Callable[[], Progress]
+) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    except asyncio.CancelledError:
+        if on_progress is not None:
+            on_progress(progress())
+        raise
 
 
 class _Reader:

@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from streams.config import Config
 from streams.feeds.steps import Step
 from streams.kafka.security import client_settings
-from streams.kafka.topics import BrokersUnreachable, Topics, connect, expected_partition
+from streams.kafka.topics import BrokersUnreachable, Topics, apply_command, connect, expected_partition
 
 BATCH_BYTES: Final = 262_144  # Some thousand records: the cost of a request vanishes, and every broker takes it.
 IN_FLIGHT_MAX: Final = 32  # Batches sent and not yet acknowledged; bounds memory at 8 MiB.
@@ -61,7 +61,7 @@ class Sender:
         for name in self.topics.inputs:
             if name not in found:
                 raise FeedError(
-                    f"expected the topic {name}, found none: run `fiftytwo topics apply`, or check kafka.prefix"
+                    f"expected the topic {name}, found none: run `{apply_command(kafka.prefix)}`, or check kafka.prefix"
                 )
             self._partitions[name] = found[name]
         self._producer = AIOKafkaProducer(

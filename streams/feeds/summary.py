@@ -147,19 +147,19 @@ def session_lines(story: Story, session: str, chapter: Chapter | None) -> list[t
     """
     events = story.events_of(session)
     if chapter is None:
-        return [("", ""), *_event_lines([event for event in events if event.tone == "news"], with_time=True)]
+        return [("", ""), *_event_lines([event for event in events if event.tone == "news"], form="%a %-d %b, %H:%M")]
     told = [event for event in events if chapter.generated or event.tone not in ("momentum", "near")]
     title = day_name(session, year=True)
     if not told:
         return [("", ""), (f"{title}: no breakout", "")]
     path = " (path within the day generated)" if chapter.generated else ""
-    return [("", ""), (f"{title}{path}", "bold"), *_event_lines(told, with_time=chapter.generated)]
+    return [("", ""), (f"{title}{path}", "bold"), *_event_lines(told, form="%H:%M" if chapter.generated else "")]
 
 
-def _event_lines(events: Sequence[Event], *, with_time: bool) -> list[tuple[str, str]]:
+def _event_lines(events: Sequence[Event], *, form: str) -> list[tuple[str, str]]:
     lines = []
     for event in events:
         # Of sessions that are played from their bars the times of day are made up, so they are not told.
-        when = f"{wall_time(event.time_ns):%H:%M}  " if with_time else ""
+        when = f"{wall_time(event.time_ns):{form}}  " if form else ""
         lines.append((f"  {when}{event.text}", STYLES[event.tone]))
     return lines

@@ -66,6 +66,15 @@ class RawRecords:
         """Return the number of bytes, complete or not."""
         return len(self.data)
 
+    def take(self) -> bytes | memoryview:
+        """Return the bytes and hold them no longer.
+
+        aiokafka's object around this one is in a cycle, which the collector may find much later; a response of many MiB
+        must not wait for that.
+        """
+        data, self.data = self.data, b""
+        return data
+
 
 def select_batches(
     data: bytes | memoryview, position: int, bytes_max: int, aborted: Sequence[tuple[int, int]] = ()

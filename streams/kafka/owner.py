@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 FENCED_SECONDS: Final = 3.0
 """Three heartbeats: a worker that slept while its partitions moved on hears of it before it would fence their owner."""
 
+DOUBT_SECONDS: Final = 1.0
+"""One heartbeat: the same worker may also find that its connections were closed while it slept."""
+
 RETRY_SECONDS: Final = 0.5
 """How long to wait before a broker that did not answer is asked again."""
 
@@ -348,8 +351,7 @@ class PartitionOwner:
                 f"{_chain(error)}. Look at the brokers' logs and at other workers under this kafka.application_id; "
                 "nothing that was committed is lost, and a worker that starts now goes on from there"
             ) from error
-        if reason == "fenced":
-            await asyncio.sleep(FENCED_SECONDS)
+        await asyncio.sleep(FENCED_SECONDS if reason == "fenced" else DOUBT_SECONDS)
 
     @asynccontextmanager
     async def _patience(self, what: str) -> AsyncIterator[None]:

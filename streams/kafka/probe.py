@@ -28,7 +28,7 @@ POINTS: Final = (
     AFTER_FIRST_OUTPUT,  # the brokers have acknowledged the first outputs of several, or all of one place
     AFTER_OUTPUTS,  # they have acknowledged all outputs and dead letters
     AFTER_SNAPSHOT,  # and the records of the state topic: a snapshot where one was due, our own positions always
-    AFTER_OFFSETS,  # and the group's positions
+    AFTER_OFFSETS,  # and the group's positions; the three are sent together, the points are passed in this order
     DURING_COMMIT,  # the request to commit is on its way, its answer is not here
     AFTER_COMMIT,  # the answer is here
     DURING_RESTORE,  # the last owner is fenced and the newest snapshot is read, nothing is replayed

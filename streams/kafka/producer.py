@@ -160,14 +160,21 @@ class ExactlyOnce(_Writer):
     async def _commit(self, effects: Effects) -> None:
         self._probe(probes.BEFORE_BEGIN)
         await self._producer.begin_transaction()
-        await self.write(effects.outputs, first=True)
-        self._probe(probes.AFTER_OUTPUTS)
-        await self.write_state(effects.state, 1)
-        self._probe(probes.AFTER_SNAPSHOT)
-        if effects.positions:
-            offsets = {TopicPartition(*place): offset for place, offset in effects.positions.items()}
-            await self._producer.send_offsets_to_transaction(offsets, self._group)
-        self._probe(probes.AFTER_OFFSETS)
+        # All at once: within a transaction their order does not matter, and every wait for an answer is latency.
+        parts = [
+            asyncio.ensure_future(self.write(effects.outputs, first=True)),
+            asyncio.ensure_future(self.write_state(effects.state, 1)),
+            asyncio.ensure_future(self._send_positions(effects.positions)),
+        ]
+        try:
+            points = (probes.AFTER_OUTPUTS, probes.AFTER_SNAPSHOT, probes.AFTER_OFFSETS)
+            for part, point in zip(parts, points, strict=True):
+                await part
+                self._probe(point)
+        finally:
+            for part in parts:
+                part.cancel()
+                part.add_done_callback(_look_at)
         ending = asyncio.ensure_future(self._producer.commit_transaction())
         sent = asyncio.ensure_future(self._producer.ending.wait())
         try:
@@ -178,6 +185,11 @@ class ExactlyOnce(_Writer):
             sent.cancel()
             ending.cancel()
         self._probe(probes.AFTER_COMMIT)
+
+    async def _send_positions(self, positions: Mapping[Place, int]) -> None:
+        if positions:
+            offsets = {TopicPartition(*place): offset for place, offset in positions.items()}
+            await self._producer.send_offsets_to_transaction(offsets, self._group)
 
 
 class AtLeastOnce(_Writer):
@@ -237,7 +249,7 @@ async def check_transactions(kafka: Kafka) -> str | None:
     Called once, when a worker starts: a transactional producer is begun as each partition will begin its own.
     """
     timeout_seconds = CHECK_SECONDS
-    name = f"{kafka.application_id}-check"
+    name = f"{kafka.group}-check"
     committer = ExactlyOnce(kafka, name, timeout_seconds=timeout_seconds, probe=probes.passed)
     try:
         async with asyncio.timeout(timeout_seconds):

@@ -26,6 +26,8 @@ from streams.kafka.rebinding import rebound
 STAGING_BYTES: Final = 65_536
 """Responses below this, all but fetches of a backlog, are received together with their length: one call, one copy."""
 
+BLOCK_BYTES: Final = 1 << 20
+
 SIZE: Final = Struct(">i")
 STRING_BYTES_MAX: Final = 32_767
 """No string of the protocol is longer; what is longer is a partition's records."""
@@ -129,7 +131,9 @@ class FrameProtocol(asyncio.BufferedProtocol):
 
     # At most a few bytes less than the frame has were staged, so it is never complete at once.
     def _begin_large(self, size: int, staged: memoryview) -> None:
-        self._large = np.empty(size, np.uint8).data
+        # Whole blocks, so that one that was given back fits the next: else the heap grows, and its new pages cost more
+        # than the bytes.
+        self._large = np.empty(-(-size // BLOCK_BYTES) * BLOCK_BYTES, np.uint8).data[:size]
         self._received = len(staged)
         self._large[: self._received] = staged
         self._staged = 0

@@ -147,6 +147,7 @@ class Problem:
 
     Attributes:
         fatal: A worker must not start with it; the others are worth a word.
+        is_missing: There is no such topic.
     """
 
     topic: str
@@ -154,6 +155,7 @@ class Problem:
     found: str
     remedy: str
     fatal: bool = True
+    is_missing: bool = False
 
     def __str__(self) -> str:
         return f"topic {self.topic}: expected {self.expected}, found {self.found}: {self.remedy}"
@@ -210,7 +212,7 @@ async def apply(config: Config) -> Applied:
         missing = [spec for spec in wanted if spec.name not in before]
         created = await _create(admin, missing, config.kafka.replication_factor) if missing else ()
         await _until_visible(admin, set(created))
-        problems = await _problems(admin, wanted)
+        problems = await _problems(admin, wanted, config.kafka.prefix)
     existing = tuple(spec.name for spec in wanted if spec.name not in created)
     return Applied(created, existing, tuple(problems))
 
@@ -222,7 +224,16 @@ async def check(config: Config) -> list[Problem]:
         BrokersUnreachable: No broker answered.
     """
     async with connect(config.kafka) as admin:
-        return await _problems(admin, specs(config))
+        return await _problems(admin, specs(config), config.kafka.prefix)
+
+
+def apply_command(prefix: str) -> str:
+    """Return the command that makes the topics of a prefix.
+
+    >>> apply_command(""), apply_command("paper.")
+    ('fiftytwo topics apply', 'fiftytwo --prefix paper. topics apply')
+    """
+    return f"fiftytwo --prefix {prefix} topics apply" if prefix else "fiftytwo topics apply"
 
 
 def expected_partition(key: bytes, partitions: int) -> int:
@@ -299,14 +310,15 @@ async def _until_visible(admin: AIOKafkaAdminClient, names: set[str]) -> None:
         visible = await _partition_counts(admin)
 
 
-async def _problems(admin: AIOKafkaAdminClient, wanted: Sequence[TopicSpec]) -> list[Problem]:
+async def _problems(admin: AIOKafkaAdminClient, wanted: Sequence[TopicSpec], prefix: str) -> list[Problem]:
     counts = await _partition_counts(admin)
     present = [spec.name for spec in wanted if spec.name in counts]
     configs = await _configs(admin, present)
     problems: list[Problem] = []
     for spec in wanted:
         if spec.name not in counts:
-            problems.append(Problem(spec.name, "to be there", "nothing", "run `fiftytwo topics apply`"))
+            remedy = f"run `{apply_command(prefix)}`"
+            problems.append(Problem(spec.name, "to be there", "nothing", remedy, is_missing=True))
             continue
         if counts[spec.name] != spec.partitions:
             problems.append(_wrong_count(spec, counts[spec.name]))
@@ -387,6 +399,7 @@ __all__ = [
     "Topics",
     "TopicsRefused",
     "apply",
+    "apply_command",
     "check",
     "connect",
     "expected_partition",

@@ -125,7 +125,7 @@ class BatchConsumerThread(faust_driver.AIOKafkaConsumerThread):
         records = result._partition_records
         position = records.next_fetch_offset
         bytes_max = self.app.conf.consumer_max_fetch_size
-        sets = select_batches(records._records.data, position, bytes_max, records._aborted_transactions)
+        sets = select_batches(records._records.take(), position, bytes_max, records._aborted_transactions)
         state = result._assignment.state_value(tp)
         # The last stable offset is the end of what a reader of committed records can reach.
         end = state.highwater if state.lso is None or state.lso < 0 else state.lso

@@ -53,9 +53,6 @@ SNAPSHOT_SECONDS: Final = 6.0
 
 EXIT_FAILED: Final = 1
 
-GC_THRESHOLDS: Final = (20_000, 20, 20)
-"""A signal makes some forty objects that the collector looks at, none of them in a cycle: look every few hundred."""
-
 EXPECTED: Final = (
     AssignmentRefused,
     BadOverrides,
@@ -70,9 +67,10 @@ EXPECTED: Final = (
     WebUnavailable,
 )
 
-# glibc: M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD. A fetch of some MiB otherwise comes from fresh pages each
-# time, and their page faults cost as much as everything else that the fetch does.
-_MALLOPT: Final = ((-1, 512 << 20), (-2, 64 << 20), (-3, 1 << 30))
+# glibc: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD and M_ARENA_MAX. A fetch of some MiB otherwise comes from fresh
+# pages each time, and their page faults cost as much as everything else that the fetch does; a heap of the fetching
+# thread's own holds only three such fetches, and leaves the rest of itself unused.
+_MALLOPT: Final = ((-1, 512 << 20), (-2, 64 << 20), (-3, 1 << 30), (-8, 1))
 
 
 class WorkerRefused(RuntimeError):
@@ -116,9 +114,11 @@ class Worker:
         except IncompatibleLibrary as error:
             raise WorkerRefused(str(error)) from error
         problems = await topic_checks.check(self.config)
-        for problem in problems:
-            note(log, logging.WARNING, "topic_differs", problem=str(problem), fatal=problem.fatal)
         fatal = [problem for problem in problems if problem.fatal]
+        # What it is refused for is said once, by the refusal.
+        for problem in problems:
+            if not problem.fatal:
+                note(log, logging.WARNING, "topic_differs", problem=str(problem))
         if fatal:
             raise WorkerRefused(_describe(fatal))
         if self.config.kafka.delivery == "exactly_once" and (found := await check_transactions(self.config.kafka)):
@@ -126,7 +126,7 @@ class Worker:
                 f"kafka.delivery = 'exactly_once': expected brokers with transactions, found {found}. "
                 "Set kafka.delivery = 'at_least_once', or look at the brokers: a single one needs "
                 "transaction.state.log.replication.factor=1, and a user with access control WRITE on transactional ids "
-                f"that begin with {self.config.kafka.application_id!r}"
+                f"that begin with {self.config.kafka.group!r}"
             )
         # Before the group is joined: compiling takes longer than a member may be silent.
         await asyncio.to_thread(warm)
@@ -149,7 +149,6 @@ class Worker:
         # What exists now stays: collections of what comes later need not look at it.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
         note(
             log,
             logging.INFO,
@@ -284,6 +283,11 @@ def tune_allocator() -> None:
 
 
 def _describe(problems: list[Problem]) -> str:
-    if len(problems) == 1:
-        return str(problems[0])
-    return f"{len(problems)} topics are not as they must be: " + "; ".join(str(problem) for problem in problems)
+    told = [str(problem) for problem in problems if not problem.is_missing]
+    missing = [problem for problem in problems if problem.is_missing]
+    if len(missing) == 1:
+        told.insert(0, str(missing[0]))
+    elif missing:
+        names = ", ".join(problem.topic for problem in missing)
+        told.insert(0, f"expected all topics, found {len(missing)} of them missing: {missing[0].remedy} ({names})")
+    return "; ".join(told)

@@ -244,22 +244,20 @@ class TickDecoder:
     # All bars in the order of their records, which then point at them.
     def _write_bars(self, columns: _Columns) -> npt.NDArray[Any]:
         records, frames = columns.records, columns.frames.frames
-        bars = [_bar_array(columns.bars)]
-        indices = [np.array(columns.bar_indices, np.int64)]
-        for plain in columns.plain_bars:
-            records[plain.indices] = _SKIPPED
-            records["kind"][plain.indices] = KIND_BAR
-            records["row"][plain.indices] = plain.rows
-            records["append_ns"][plain.indices] = frames["append_ns"][plain.indices]
-            records["offset"][plain.indices] = frames["offset"][plain.indices]
-            indices.append(plain.indices)
-            bars.append(plain.bars)
-        if len(bars) == 1:
-            records["extra"][indices[0]] = np.arange(len(indices[0]))
-            return bars[0]
-        order = np.concatenate(indices)
-        records["extra"][np.sort(order)] = np.arange(len(order))
-        return np.concatenate(bars)[np.argsort(order)]
+        bars, indices = _bar_array(columns.bars), np.array(columns.bar_indices, np.int64)
+        if columns.plain_bars:
+            plain = np.concatenate([part.indices for part in columns.plain_bars])
+            records[plain] = _SKIPPED
+            records["kind"][plain] = KIND_BAR
+            records["row"][plain] = np.concatenate([part.rows for part in columns.plain_bars])
+            records["append_ns"][plain] = frames["append_ns"][plain]
+            records["offset"][plain] = frames["offset"][plain]
+            indices = np.concatenate([indices, plain])
+            order = np.argsort(indices)
+            bars = np.concatenate([bars, *(part.bars for part in columns.plain_bars)])[order]
+            indices = indices[order]
+        records["extra"][indices] = np.arange(len(indices))
+        return bars
 
     def _write_skip(self, columns: _Columns, index: int) -> None:
         columns.records[index] = _SKIPPED

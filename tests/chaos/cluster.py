@@ -30,7 +30,7 @@ class Cluster:
         partitions: Of every topic.
     """
 
-    def __init__(self, workers: Sequence[str], *, partitions: int = 4) -> None:
+    def __init__(self, workers: Sequence[str], *, partitions: int = 6) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fiftytwo-chaos-"))
         self._stack = AsyncExitStack()
         self._ports = {name: (find_free_port(), find_free_port()) for name in workers}

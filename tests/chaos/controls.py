@@ -143,7 +143,7 @@ def without_fencing(config: Config) -> Change:
 
     def change(ports: Ports) -> Ports:
         def committer(seat: Seat) -> Any:
-            name = f"{transactional_id(config.kafka.application_id, seat)}-{uuid.uuid4().hex[:8]}"
+            name = f"{transactional_id(config.kafka.group, seat)}-{uuid.uuid4().hex[:8]}"
             return ExactlyOnce(config.kafka, name, timeout_seconds=config.commits.timeout_s, probe=passed)
 
         return dataclasses.replace(ports, committer=committer)

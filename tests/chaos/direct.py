@@ -203,14 +203,20 @@ class Lives:
         """Die so many times, at points and in partitions that chance decides."""
         plan = [POINTS[at % len(POINTS)] for at in range(number)]
         random.shuffle(plan)
-        for at, point in enumerate(plan, start=1):
+        attempts = 0
+        while plan and attempts < 2 * number:
+            point = plan.pop(0)
+            attempts += 1
             # A router has no state to restore and nothing to replay; it dies only where it can.
             seats = [seat for seat in self.seats if seat.kind == STATE or point != "during_replay"]
             seat = random.choice(seats)
             count = 1 if point in ("during_restore", "during_replay") else random.randrange(1, 4)
             reached = await self.live(seat, point, count)
-            if at % 20 == 0 or not reached:
-                say(f"{at:4}/{number} crash {point} of {seat.kind} {seat.number}{'' if reached else ': not reached'}")
+            if not reached:
+                # Nothing to replay, or nothing to say: another time.
+                plan.append(point)
+            if attempts % 20 == 0:
+                say(f"direct: {sum(self.crashes.values())} of {number} crashes")
 
     async def finish(self, caught_up: Callable[[], Any]) -> None:
         """Let all partitions live until everything is committed."""

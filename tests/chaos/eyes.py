@@ -86,7 +86,7 @@ class Eyes:
     async def committed(self) -> dict[Place, int]:
         """Return what the group has committed."""
         _, admin = await self._look()
-        group = self._config.kafka.application_id
+        group = self._config.kafka.group
         found = await asyncio.wait_for(admin.list_consumer_group_offsets(group), ASK_SECONDS)
         return {(tp.topic, tp.partition): entry.offset for tp, entry in found.items()}
 

@@ -21,8 +21,9 @@ POINT_SECONDS_MAX: Final = 45.0
 HIT_SECONDS_MAX: Final = 30.0
 """How long a frame of some kind may be waited for."""
 
-WORKER_APIS: Final = tuple(name for name in APIS if name != "OffsetCommit")
-"""What an exactly-once worker asks for; positions travel in transactions."""
+WORKER_APIS: Final = tuple(name for name in APIS if name not in ("OffsetCommit", "LeaveGroup"))
+"""What an exactly-once worker asks for: positions travel in transactions, and a member with a lasting name never leaves
+its group."""
 
 AT_START: Final = frozenset(
     {
@@ -30,7 +31,6 @@ AT_START: Final = frozenset(
         "FindCoordinator",
         "JoinGroup",
         "SyncGroup",
-        "LeaveGroup",
         "OffsetFetch",
         "ListOffsets",
         "InitProducerId",
@@ -51,7 +51,8 @@ class Plan:
     """How often each thing happens.
 
     Attributes:
-        crashes: Points at which a worker's process dies.
+        crashes: Points at which a worker's process dies; it is killed from outside before, so each is a kill -9 too.
+        kills: Further kills from outside.
         frames: API, side and kind of each frame fault.
     """
 
@@ -94,8 +95,12 @@ class Breaker:
         self.unclean: list[str] = []
         """Workers that ended although nothing ended them."""
 
-    async def run(self, plan: Plan) -> None:
+    async def run(self, plan: Plan, *, minutes: float | None = None) -> None:
         """Do all that is planned, in an order that chance decides.
+
+        Args:
+            plan: What.
+            minutes: When to leave off, done or not.
 
         Raises:
             Stuck: Something did not go on.
@@ -109,8 +114,12 @@ class Breaker:
         tasks += [("rebalance", self.rebalance)] * plan.rebalances
         tasks += [(f"{kind} {api} {side}", self._bound(self.frame, api, side, kind)) for api, side, kind in plan.frames]
         self._random.shuffle(tasks)
+        begun = asyncio.get_running_loop().time()
         for number, (name, act) in enumerate(tasks, start=1):
             started = asyncio.get_running_loop().time()
+            if minutes is not None and started > begun + minutes * 60:
+                self._say(f"left off after {number - 1} of {len(tasks)}")
+                return
             await act()
             await self._cluster.eyes.recovered()
             self._check()
@@ -126,6 +135,8 @@ class Breaker:
     async def crash(self, point: str) -> None:
         """Let a worker die at a point."""
         worker = self._random.choice(self._pair())
+        self._note_end(worker)
+        self.done["kill"] += worker.is_running
         worker.kill()
         worker.start(point, self._random.randrange(1, 4))
         if await worker.ended(POINT_SECONDS_MAX) and worker.reached() == point:
@@ -174,9 +185,11 @@ class Breaker:
         """Let a third worker come, and go in order."""
         third = self._cluster.workers["c"]
         third.start()
-        while not third.said("partitions_assigned"):
-            assert third.is_running, f"the third worker ended with {third.exit_code}"
+        deadline = asyncio.get_running_loop().time() + POINT_SECONDS_MAX
+        while not third.said("partition_live") and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.1)
+        if not third.said("partition_live"):
+            self.missed.append("rebalance: the third worker was given nothing")
         await asyncio.sleep(self._random.random())
         await self._cluster.eyes.recovered()
         if not await third.stop():

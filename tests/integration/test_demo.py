@@ -21,6 +21,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from streams.feeds.demo import program_name
+
 DEMO = [sys.executable, "-m", "streams.cli", "demo"]
 STORY_SECONDS_MAX = 240.0  # A busy machine without a warm cache; on a free one it takes twenty.
 STOP_SECONDS_MAX = 8.0
@@ -124,6 +126,7 @@ def test_demo_without_a_terminal_tells_the_story_in_lines(tmp_path: Path) -> Non
     for said in (
         "+4.65 % on the day, +112.17 % this year, 0.998557 of the level in force (180.16)",
         "that close is 0.992037",
+        "Tue 30 Sep, 07:45 Benzinga.com: ",
         "52-week window of 364d: 2024-09-30 to 2025-09-26, 249 of 249 sessions (full)",
         "Tags: Alibaba, Artificial Intelligence, Cloud Computing, AI Models, Chinese Tech Stocks",
         "the path of trades is generated from a seed",
@@ -210,6 +213,7 @@ def test_staying_demo_serves_metrics_until_it_is_interrupted(tmp_path: Path) -> 
         demo.wait(lambda: b"topics check" in demo.output, STOP_SECONDS_MAX)
         found = re.search(rb"http://127\.0\.0\.1:\d+/metrics", demo.output)
         assert found is not None
+        assert f"Signals   {program_name()} signals --from-beginning".encode() in demo.output
 
         with urllib.request.urlopen(found[0].decode(), timeout=5) as answer:
             metrics = answer.read().decode()

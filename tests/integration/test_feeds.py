@@ -185,7 +185,9 @@ def test_missing_topics_are_told_with_what_to_do(embedded: EmbeddedBroker, prefi
 
     async def work() -> None:
         config = config_for(embedded.bootstrap, prefix)
-        with pytest.raises(FeedError, match=r"expected the topic .*, found none: run `fiftytwo topics apply`"):
+        with pytest.raises(
+            FeedError, match=r"expected the topic .*, found none: run `fiftytwo --prefix test-.* topics apply`"
+        ):
             async with Sender(config) as sender:
                 await sender.send(clock_step(0))
 
@@ -198,7 +200,7 @@ def test_standard_input_is_sent_as_it_comes_and_interrupts_at_once(embedded: Emb
     topics = asyncio.run(make_topics(config))
     command = [sys.executable, "-m", "streams.cli", "--bootstrap-servers", embedded.bootstrap, "--prefix", prefix]
     with subprocess.Popen(
-        [*command, "publish", "ticks", "-"], stdin=subprocess.PIPE, start_new_session=True
+        [*command, "publish", "ticks", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as process:
         try:
             assert process.stdin is not None
@@ -211,6 +213,8 @@ def test_standard_input_is_sent_as_it_comes_and_interrupts_at_once(embedded: Emb
             os.kill(process.pid, signal.SIGINT)
 
             assert process.wait(10) == 130
+            assert process.stderr is not None
+            assert b"Interrupted after 1 record; " in process.stderr.read()
         finally:
             process.kill()
 

@@ -71,7 +71,8 @@ def test_check_reports_every_missing_topic_and_creates_none(config: Config) -> N
 
     assert {problem.topic for problem in first} == {spec.name for spec in specs(config)}
     assert first == second
-    assert all(problem.fatal and "fiftytwo topics apply" in problem.remedy for problem in first)
+    command = f"`fiftytwo --prefix {config.kafka.prefix} topics apply`"
+    assert all(problem.fatal and command in problem.remedy for problem in first)
 
 
 def test_wrong_partition_count_is_fatal_and_says_what_to_do(config: Config) -> None:

@@ -176,6 +176,8 @@ def test_column_of_splits_stands_for_the_actions(folder: Path) -> None:
 
     assert refused == []
     assert [bar["close"] for bar in bars] == ["402"] + ["400"] * 5 + ["100"] * 6
+    # Of the split's own day nothing is stated; of the others that they had none.
+    assert [bar.get("split") for bar in bars] == [False] * 6 + [None] + [False] * 5
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 import re
 from decimal import Decimal
@@ -25,6 +26,7 @@ from streams.core.rules import Rules
 from streams.core.signals import signals_of
 from streams.core.units import format_date, parse_date, parse_time
 from streams.wire.batches import read_batches
+from streams.wire.binary_ticks import encode_tick
 from streams.wire.ticks import TickDecoder
 
 OPEN_NS = parse_time("2025-09-29T13:30:00Z")
@@ -188,3 +190,15 @@ def test_pages_have_a_place_for_the_figures(page: str) -> None:
     text = (report_page.ROOT / page).read_text()
 
     assert text.count(report_page.BEGIN) == text.count(report_page.END) == 1
+
+
+def test_binary_ticks_of_the_workload_are_what_the_publisher_writes() -> None:
+    """The workload writes the layout from its description; the product's own helper writes the same bytes."""
+    workload = Workload(instruments=3, ticks=50, history_sessions=20, binary=True)
+
+    (chunk,) = ticks(workload, load_markets([MIC]))
+
+    assert chunk.said is not None
+    said = [json.loads(value) for value in chunk.said]
+    assert [tick["instrument"].encode() for tick in said] == chunk.keys
+    assert [encode_tick(time=tick["time"], price=tick["price"], size=tick["size"]) for tick in said] == chunk.values

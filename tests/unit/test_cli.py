@@ -70,6 +70,7 @@ def test_every_command_of_the_product_is_there() -> None:
         "fiftytwo dlq list",
         "fiftytwo dlq show",
         "fiftytwo verify",
+        "fiftytwo rewind",
         "fiftytwo config show",
         "fiftytwo config check",
         "fiftytwo warm",
@@ -135,6 +136,43 @@ def test_common_options_are_explained_once() -> None:
         assert all(each.hidden for each in command.params if isinstance(each, click.Option) and COMMON & set(each.opts))
 
 
+@pytest.mark.parametrize("path", [path for path in COMMANDS if path != "fiftytwo demo"])
+def test_help_of_a_command_says_how_to_reach_a_kafka(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The common options are explained once, and every command that takes them says where."""
+    assert run([*path.split()[1:], "--help"]) == 0
+
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--bootstrap-servers, --prefix, --set and --config" in shown
+    assert "see fiftytwo --help" in shown
+
+
+@pytest.mark.parametrize("path", [[], ["publish"], ["topics"], ["config"], ["dlq"]])
+def test_lists_of_commands_cut_no_sentence(path: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Half a sentence explains nothing."""
+    assert run([*path, "--help"]) == 0
+
+    assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+
+
+def test_what_an_output_cannot_show_is_replaced() -> None:
+    """A headline with a character that the terminal's encoding lacks must not end a command."""
+    program = (
+        "import click, streams.cli as c\n"
+        "@c.cli.command('say')\ndef say(): print('\\u25b2 up')\n"
+        "raise SystemExit(c.run(['say']))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "? up\n")
+
+
 def test_help_is_quick() -> None:
     """Help imports click and nothing that takes long."""
     program = (
@@ -178,6 +216,7 @@ def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
         (["--set", "kafka.prefx=a.", "config", "show"], "unknown key kafka.prefx: did you mean kafka.prefix?"),
         (["--bootstrap-servers", "kafka", "topics", "check"], "kafka.bootstrap_servers: expected host:port"),
         (["config", "check", "--set", "markets.mics=XNYS,NYSE"], "found 'NYSE': did you mean XNYS?"),
+        (["config", "check", "--set", "rules.thresholds=roc_5=0.1"], "expected an entry and an exit, found only '0.1'"),
         (["config", "check", "--set", "rules.lookback=300s"], "rules.lookback: expected a window of at most"),
     ],
 )

@@ -239,8 +239,10 @@ def messages() -> list[tuple[str, dict[str, Any]]]:
     for record in market:
         processor.records([record] if record.get("type") == "clock" else [record, upside_down(record)])
     assert processor.refused == []
-    processor.records(notices())
-    encoded = [encode(signal, source="/fiftytwo/test") for signal in processor.signals()]
+    other = Processor(load_markets(["XNYS"]))
+    other.records(notices())
+    signals = [*processor.signals(), *other.signals()]
+    encoded = [encode(signal, source="/fiftytwo/test") for signal in signals]
     return [(dict(each.headers)["ce_dataschema"].decode(), json.loads(each.value)) for each in encoded]
 
 
@@ -261,7 +263,7 @@ def notices() -> list[dict[str, Any]]:
     found.append({**tick, "time": "2025-09-30T14:01:00Z", "price": "120", "venue": "N"})
     found.append({**tick, "time": "2025-09-30T14:01:01Z", "price": "121", "venue": "P"})
     found.append({**tick, "time": "2025-09-30T14:01:02Z", "price": "140", "venue": "P"})
-    found.append({"type": "clock", "time": "2025-09-30T20:15:00Z", "mode": "replay"})
+    found.append({"type": "clock", "time": "2025-10-01T13:59:59Z", "mode": "replay"})
     found.append({**tick, "time": "2025-10-01T14:00:00Z", "price": "60.5"})
     return [*found, {"type": "accept", **instrument, "session_date": "2025-10-01"}]
 

@@ -26,6 +26,18 @@ def breakout(**changes: object) -> dict[str, Any]:
     return {**document, **changes}
 
 
+def test_suspicion_and_held_print_say_what_is_withheld() -> None:
+    """A person sees why an instrument is silent, and which price nobody believes."""
+    suspect, held = example("suspected-split-signal"), example("held-print-signal")
+    discarded = {**suspect, "transition": "discarded"}
+
+    assert signal_line(suspect).endswith(
+        "looks like a split of 4:1 at 98.00, after 390.00 of 2025-09-26: what follows is withheld"
+    )
+    assert "was a split of 4:1" in signal_line(discarded)
+    assert signal_line(held).endswith("print at 206.00 held")
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -52,7 +64,15 @@ def breakout(**changes: object) -> dict[str, Any]:
             {"family": "low_52w", "metrics": {"session_return": None, "ytd": None}},
             "52-week low 180.16 of 2025-09-24: broken at 180.17",
         ),
-        ({"transition": "retracted", "metrics": {}}, "52-week high 180.16 of 2025-09-24: retracted at 180.17"),
+        (
+            {"transition": "retracted", "metrics": {}, "price": None, "reason": "cancelled"},
+            "52-week high 180.16 of 2025-09-24: never was, its trade was taken back",
+        ),
+        (
+            {"transition": "amended", "metrics": {}, "reason": "close_corrected", "verdict": "unconfirmed"},
+            "52-week high 180.16 of 2025-09-24: now unconfirmed at 180.17, the close was corrected",
+        ),
+        ({"transition": "renamed", "metrics": {}}, "52-week high 180.16 of 2025-09-24: renamed at 180.17"),
     ],
 )
 def test_breakout_says_level_and_what_happened(changes: dict[str, object], text: str) -> None:

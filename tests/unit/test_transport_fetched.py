@@ -110,3 +110,12 @@ def test_old_format_is_refused() -> None:
 
     with pytest.raises(UnsupportedBatch, match="found format 1 at offset 5"):
         select_batches(bytes(old), 5, SIZE_ANY)
+
+
+def test_raw_records_hold_what_was_taken_no_longer() -> None:
+    """What aiokafka keeps around them is freed late: it must not keep a response of many MiB with it."""
+    records = RawRecords(batch(0))
+
+    assert records.take() == batch(0)
+    assert records.size_in_bytes() == 0
+    assert not records.has_next()
