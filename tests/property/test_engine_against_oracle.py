@@ -41,7 +41,7 @@ MIXTURES: dict[str, tuple[str, ...]] = {
     "statements": ("statements",),
 }
 
-# Logs to which the two still say different things, by mixture. Which of them is wrong is not decided yet; none may stay.
+# Logs to which the two still say different things, by mixture. Which of them is wrong is not decided; none may stay.
 UNSETTLED = {"trades": (11,), "cancels": (5, 13, 23), "actions": (5, 8, 20, 30, 37), "statements": (26,)}
 # Counts of what every log holds; those of rare records depend on which reason of several is named first.
 COUNTS = ("ticks", "bars", "bars_too_old", "clocks")

@@ -189,7 +189,7 @@ def test_changed_session_survives_a_restart() -> None:
     written.tick("10:00:00", "101")
     change = {"type": "session", "mic": "XNYS", "session_date": DAY, "status": "early_close"}
     written.records.append({**change, "close": written.time("13:00:00")})
-    named = getattr(engine_run, "sessions_of", None) or engine_run._sessions
+    named = getattr(engine_run, "sessions_of", None) or engine_run.sessions_of
     markets = Markets([named("XNYS", written.sessions)])
     before = Processor(markets, Rules())
     before.records(written.records)
