@@ -24,10 +24,11 @@ class CloseBreakout:
         self.family = Family(CLOSES[side], side, book.rules.lookback)
         self.context: Context | None = None
         self.signal: Signal | None = None
+        self.looked_at: Fraction | None = None
 
     def close(self, close: Close, close_ns: int, context: Context | None, history: History) -> None:
         """Look at the close of a session, at its verdict."""
-        price = close[0]
+        price = self.looked_at = close[0]
         if context is None or price is None:
             return
         level = history.close_levels(context.index, self.book.rules.lookback).get(self.side)
@@ -43,7 +44,8 @@ class CloseBreakout:
         """Take another close."""
         signal = self.signal
         if signal is None:
-            self.close(close, close_ns, context, history)
+            if close[0] != self.looked_at:
+                self.close(close, close_ns, context, history)
             return
         if signal.close is None or signal.close[0] == close[0]:
             return

@@ -331,7 +331,11 @@ class Row:
         # A trade that comes after its session's verdict widens the session's bar, until the next session's verdict.
         if self.index is None or index > self.index:
             return "ticks_late"
+        repeated = self.memory.has(tick, self.calendar.sessions[index].date)
         if index == self.index:
+            if repeated:
+                return "ticks_duplicate"
+            self.memory.add(tick, self._session().date)
             self._state_close(tick)
             self._amend(self.day, tick)
             self._correct_close()
@@ -340,6 +344,9 @@ class Row:
         kept = self.before is not None and self.before[0] == index == self.index - 1
         if self.before is None or not kept or self.closed or bar is None or bar.official:
             return "ticks_late"
+        if repeated:
+            return "ticks_duplicate"
+        self.memory.add(tick, self.calendar.sessions[index].date)
         self._amend(self.before[1], tick)
         self._renew(bar, self.before[1])
         self._restate()

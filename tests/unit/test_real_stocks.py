@@ -18,7 +18,7 @@ from streams.core.units import format_time
 from streams.wire.signals import encode
 from tests.real_stocks import MIC, REAL_FALL, SPLITS, Day, factor, markets, sessions, split_actions, stocks
 
-FAMILIES = ("high_52w", "low_52w", "high_126s", "low_126s")
+FAMILIES = ("high_52w", "low_52w", "high_126s", "low_126s", "suspected_split")
 SECOND = 1_000_000_000
 GRACE_NS = 900 * SECOND
 HELD = {*((ticker, day) for ticker, splits in SPLITS.items() for day in splits), REAL_FALL}
