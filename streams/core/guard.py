@@ -86,7 +86,7 @@ def release(world: World, row: Row) -> None:
     row.warm["guarded"] = 0
     world.partition["splits_released"] += 1
     emit_suspicion(world, row, np.int64(TRANSITION_RELEASED), np.int64(2))
-    _take_withheld(world, row, True)
+    _take_withheld(world, row, np.int64(1))
 
 
 @njit
@@ -96,7 +96,7 @@ def discard(world: World, row: Row) -> None:
     warm["guarded"] = 0
     world.partition["splits_discarded"] += 1
     emit_suspicion(world, row, np.int64(TRANSITION_DISCARDED), np.int64(2))
-    _take_withheld(world, row, False)
+    _take_withheld(world, row, np.int64(0))
     restore_measures(row)
     _clear_triggers(row)
     previous_base = warm["base"].copy()
@@ -112,7 +112,7 @@ def discard(world: World, row: Row) -> None:
         if warm["closed"] != 0:
             warm["state"][machine] = BREAKOUT_OFF
     derive_bases(world, row, np.int64(warm["session"]), is_full(warm, np.int64(0)))
-    derive_measures(world, row, previous_base, previous_date, np.int64(warm["open_ns"]), True)
+    derive_measures(world, row, previous_base, previous_date, np.int64(warm["open_ns"]), np.int64(1))
 
 
 # The ratio of a split, new units for old ones, that a price is near to after a close; 0, 0 where there is none. The
@@ -142,13 +142,13 @@ def _nearest_split(price: int, close: int) -> tuple[int, int]:
 
 
 @njit
-def _take_withheld(world: World, row: Row, is_true: bool) -> None:
+def _take_withheld(world: World, row: Row, is_true: int) -> None:
     kept = np.int64(0)
     for index in range(np.int64(world.partition["withheld"])):
         if world.withheld[index]["row"] != row.number:
             world.withheld[kept] = world.withheld[index]
             kept += 1
-        elif is_true:
+        elif is_true != 0:
             at = world.cursor[0]
             world.outputs[at] = world.withheld[index]
             world.outputs[at]["record"] = world.cursor[1]

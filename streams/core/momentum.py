@@ -88,7 +88,7 @@ def derive_bases(world: World, row: Row, session: int, window_is_full: bool) -> 
 
 @njit
 def derive_measures(
-    world: World, row: Row, previous_base: np.ndarray, previous_date: np.ndarray, event_ns: int, has_begun: bool
+    world: World, row: Row, previous_base: np.ndarray, previous_date: np.ndarray, event_ns: int, has_begun: int
 ) -> None:
     """Set every measure's entry and exit prices from its base; a signal whose base is gone expires.
 
@@ -114,7 +114,7 @@ def derive_measures(
             _set_thresholds(world, warm, measure, side, base)
             if state == MEASURE_UNDEFINED:
                 lasting = measure != SESSION_RETURN and measure != GAP
-                warms_up = lasting or (has_begun and measure != GAP)
+                warms_up = lasting or (has_begun != 0 and measure != GAP)
                 warm["measure_state"][measure, side] = MEASURE_WARMING if warms_up else MEASURE_OUT
 
 

@@ -52,7 +52,7 @@ def restate(world: World, row: Row) -> None:
         )
         if not is_same:
             _restate_machine(world, row, np.int64(machine))
-    derive_measures(world, row, base, base_date, np.int64(warm["open_ns"]), True)
+    derive_measures(world, row, base, base_date, np.int64(warm["open_ns"]), np.int64(1))
 
 
 @njit

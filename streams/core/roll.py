@@ -124,7 +124,7 @@ def derive_session(world: World, row: Row) -> None:
         forget_signals(row, np.int64(machine))
         arm(world, row, np.int64(machine), is_full(warm, np.int64(machine)), np.int64(0))
     derive_bases(world, row, np.int64(warm["session"]), is_full(warm, np.int64(0)))
-    derive_measures(world, row, previous_base, previous_date, np.int64(warm["open_ns"]), False)
+    derive_measures(world, row, previous_base, previous_date, np.int64(warm["open_ns"]), np.int64(0))
 
 
 @njit

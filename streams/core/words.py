@@ -34,6 +34,9 @@ if TYPE_CHECKING or numba.config.DISABLE_JIT:
         """Return how many bits below the lowest set one are zero; the word is not 0."""
         return (word & -word).bit_length() - 1
 
+    def prefetch(rows: npt.NDArray[Any], index: int, offset: int) -> None:
+        """Ask for the cache line at an offset in bytes of a row that is soon written. It changes nothing but time."""
+
 else:
     from llvmlite import ir
     from numba.core import types
@@ -58,6 +61,22 @@ else:
             return word
 
         return types.int64(buffer, types.int64), generate
+
+    @intrinsic
+    def prefetch(typing_context: object, rows: object, index: object, offset: object) -> tuple[object, object]:
+        """Ask for the cache line at an offset in bytes of a row that is soon written. It changes nothing but time."""
+
+        def generate(context, builder, signature, arguments):  # noqa: ANN001, ANN202 - llvmlite is untyped
+            byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+            array = context.make_array(signature.args[0])(context, builder, arguments[0])
+            distance = builder.add(builder.mul(arguments[1], array.itemsize), arguments[2])
+            address = builder.gep(builder.bitcast(array.data, byte), [distance])
+            prototype = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+            hint = builder.module.declare_intrinsic("llvm.prefetch", [byte], prototype)
+            builder.call(hint, [address, number(1), number(3), number(1)])
+            return context.get_dummy_value()
+
+        return types.void(rows, types.int64, types.int64), generate
 
     @intrinsic
     def trailing_zeros(typing_context: object, word: object) -> tuple[object, object]:
