@@ -36,7 +36,7 @@ SCHEMAS: Final = {
 }
 REQUIRED_BY_CLOUD_EVENTS: Final = ("ce_specversion", "ce_id", "ce_source", "ce_type")
 KIND_OF_TOPIC: Final = {
-    "signals.breakouts.v1": ("breakout", "proximity"),
+    "signals.breakouts.v1": ("breakout", "proximity", "held-print"),
     "signals.momentum.v1": ("momentum",),
     "signals.enriched.v1": ("enriched",),
 }
@@ -66,7 +66,7 @@ class Read:
     @property
     def transition(self) -> tuple[str, str, str, int]:
         """Return what the record's event id must stand for."""
-        word = self.value["status"] if "status" in self.value else self.value["transition"]
+        word = self.value["status"] if "signal" in self.value else self.value["transition"]
         return self.topic, self.value["signal_id"], word, self.value["revision"]
 
 
