@@ -27,6 +27,7 @@ from aiokafka.errors import (
 )
 
 from streams.config_delivery import Commits
+from streams.kafka.cursors import RecordsMissing
 from streams.kafka.effects import Place
 from streams.kafka.fetched import Fetched
 from streams.kafka.logs import note
@@ -35,7 +36,7 @@ from streams.kafka.partition import Runtime
 from streams.kafka.probe import DURING_RESTORE, Probe, passed
 from streams.kafka.producer import Committer
 from streams.kafka.restore import Bounds
-from streams.kafka.runner import PartitionRunner, RecordsMissing, State
+from streams.kafka.runner import PartitionRunner, State
 from streams.kafka.transactions import InDoubt
 from streams.web.metrics import Metrics
 
@@ -263,8 +264,9 @@ class PartitionOwner:
                 on_stall=self._stalled,
                 probe=ports.probe,
             )
-            self._runner = runner
             await ports.consumer.seek_all({(topic, seat.number): runtime.position(topic) for topic in seat.topics})
+            # Not before: what was fetched until now may begin where the next set begins again.
+            self._runner = runner
             for topic in seat.topics:
                 self.release(topic, seat.number)
             await runner.run()

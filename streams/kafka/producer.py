@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
+from aiokafka.errors import IllegalOperation, IncompatibleBrokerVersion, KafkaError
 
 from streams.config import Kafka
 from streams.kafka import probe as probes
@@ -152,6 +152,15 @@ class ExactlyOnce(_Writer):
                 await self._commit(effects)
         except TimeoutError as error:
             raise InDoubt(f"the transaction did not end within {self._timeout_seconds:g} s") from error
+        except (KafkaError, InDoubt, IllegalOperation, AssertionError) as error:
+            # The parts of a transaction are under way together: the one that is raised first may only have found that
+            # it is over. aiokafka then says that it is not the time, or asserts it.
+            failure = self._producer.failure
+            if failure is not None:
+                raise failure from failure.__cause__
+            if isinstance(error, IllegalOperation):
+                raise InDoubt(f"the transaction ended before all of it was sent: {error}") from error
+            raise
 
     async def close(self, *, finished: bool) -> None:
         """Disconnect, without a word to the broker about a transaction that is under way."""

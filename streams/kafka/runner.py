@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from streams.config_delivery import Commits
 from streams.core.units import NS
+from streams.kafka.cursors import Cursor, Found, RecordsMissing
 from streams.kafka.effects import Effects, Outbox, Output
 from streams.kafka.fetched import Fetched
 from streams.kafka.logs import note
@@ -46,8 +45,6 @@ PATIENCE_SECONDS: Final = 0.5
 
 MEASURE_SECONDS: Final = 1.0
 """How often running totals are handed over; that looks at every instrument."""
-
-GAPS_MAX: Final = 3
 
 
 class Reader(Protocol):
@@ -77,20 +74,6 @@ class State(Protocol):
 
     def committed(self) -> None:
         """Note that what was returned last is in the topic."""
-
-
-class RecordsMissing(RuntimeError):
-    """The log no longer holds records that the state needs next."""
-
-
-@dataclass(slots=True)
-class _Cursor:
-    expected: int  # the offset that the next fetched set must reach back to
-    end: int
-    sets: deque[Fetched] = field(default_factory=deque)
-    append_ns: int = 0
-    gaps: int = 0
-    byte_seconds: float = 0.0  # what reading the last set took
 
 
 class PartitionRunner:
@@ -135,7 +118,7 @@ class PartitionRunner:
         self._on_live = on_live
         self._on_stall = on_stall
         self._probe = probe
-        self._cursors = {topic: _Cursor(runtime.position(topic), ends[topic]) for topic in runtime.topics}
+        self._cursors = {topic: Cursor(runtime.position(topic), ends[topic]) for topic in runtime.topics}
         self._outbox = Outbox()
         self._commit: asyncio.Task[None] | None = None
         self._commit_begun: float | None = None
@@ -154,15 +137,19 @@ class PartitionRunner:
 
     def offer(self, fetched: Fetched) -> None:
         """Take what was fetched. What is known already is dropped; after a gap the reader is sent back."""
+        if self._stopping:
+            return
         cursor = self._cursors[fetched.topic]
-        cursor.end = max(cursor.end, fetched.end_offset)
-        if self._stopping or fetched.next_offset <= cursor.expected:
+        try:
+            found = cursor.place(fetched)
+        except RecordsMissing as error:
+            self._missing = error
+            self._wake.set()
             return
-        if fetched.position > cursor.expected:
-            self._send_back(fetched, cursor)
+        if found is Found.ELSEWHERE:
+            self._reader.seek(fetched.topic, fetched.partition, cursor.expected)
+        if found is not Found.NEXT:
             return
-        cursor.gaps = 0
-        cursor.expected = fetched.next_offset
         cursor.sets.extend(slices(fetched, cursor.byte_seconds))
         if len(cursor.sets) >= SETS_MAX or not self.runtime.wants(fetched.topic):
             self._reader.hold(fetched.topic, self.runtime.partition)
@@ -345,17 +332,6 @@ class PartitionRunner:
         self._metrics.commit_finished(time.perf_counter() - started)
         count_written(effects, self.runtime.partition, self._metrics)
 
-    # Positions can only be missing when retention removed them before they were read, or after a seek that raced.
-    def _send_back(self, fetched: Fetched, cursor: _Cursor) -> None:
-        cursor.gaps += 1
-        fields = {"topic": fetched.topic, "partition": fetched.partition, "expected": cursor.expected}
-        note(log, logging.WARNING, "offset_gap", found=fetched.position, **fields)
-        if cursor.gaps > GAPS_MAX:
-            self._missing = _missing(fetched, cursor.expected)
-            self._wake.set()
-            return
-        self._reader.seek(fetched.topic, fetched.partition, cursor.expected)
-
     def _count(self, topic: str, effects: Effects) -> None:
         self._measure_lag(topic)
         if not self.runtime.is_live:
@@ -390,11 +366,3 @@ class PartitionRunner:
             self._metrics.engine_measured(
                 partition, windows=self.runtime.windows(), open_breakouts=self.runtime.open_breakouts()
             )
-
-
-def _missing(fetched: Fetched, expected: int) -> RecordsMissing:
-    return RecordsMissing(
-        f"expected {fetched.topic} partition {fetched.partition} to hold offset {expected}, found {fetched.position} "
-        "as its oldest: retention removed records before they were read; give the topic a longer retention.ms or the "
-        "worker more time"
-    )

@@ -21,6 +21,7 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import KafkaError, NodeNotReadyError
 from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.producer.sender import AddPartitionsToTxnHandler, Sender
+from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.transaction import (
     AddOffsetsToTxnRequest,
     AddPartitionsToTxnRequest,
@@ -63,6 +64,16 @@ class StrictProducer(AIOKafkaProducer):
         """Begin a transaction. Nothing is sent before its first record."""
         self.ending.clear()
         await super().begin_transaction()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Return what the transaction failed with, None while nothing is known to be wrong with it.
+
+        Called after a part of it has failed. The first request that fails ends the transaction; whoever is about to
+        send something more is only told that it is not the time.
+        """
+        waiter = self._txn_manager._transaction_waiter
+        return waiter.exception() if waiter is not None and waiter.done() and not waiter.cancelled() else None
 
     async def abandon(self) -> None:
         """Stop without finishing anything: what is under way is for the next InitProducerId to settle."""
@@ -116,6 +127,7 @@ async def _add_partitions(sender: Sender, partitions: Any) -> Any:
 # What the code above uses beyond the documented interfaces: function -> names its code must mention.
 USED: Final[tuple[tuple[Any, tuple[str, ...]], ...]] = (
     (AIOKafkaProducer.__init__, ("client", "_sender", "_txn_manager", "_closed", "_message_accumulator")),
+    (TransactionManager.fatal_error, ("_transaction_waiter", "set_exception")),
     (MessageAccumulator.fail_all, ("_batches", "_pending_batches")),
     (AIOKafkaProducer.start, ("_sender", "bootstrap")),
     (AIOKafkaClient.send, ("ready", "_conns")),

@@ -25,13 +25,13 @@ from streams.config import Config
 from streams.kafka import topics as topic_checks
 from streams.kafka.app import Assembled, assemble
 from streams.kafka.assignment import AssignmentRefused
+from streams.kafka.cursors import RecordsMissing
 from streams.kafka.logs import configure, note, note_failure
 from streams.kafka.membership import Membership
 from streams.kafka.owner import RestartedTooOften
 from streams.kafka.probe import Probe, passed
 from streams.kafka.producer import check_transactions
 from streams.kafka.restore import PositionsRefused, StateLost
-from streams.kafka.runner import RecordsMissing
 from streams.kafka.topics import BrokersUnreachable, Problem
 from streams.kafka.transactions import check_producers
 from streams.kafka.transport import IncompatibleLibrary, check_libraries

@@ -12,11 +12,12 @@ from aiokafka.errors import CommitFailedError
 from prometheus_client import CollectorRegistry
 
 from streams.config import Commits
+from streams.kafka.cursors import GAPS_MAX, RecordsMissing
 from streams.kafka.effects import Effects, Output
 from streams.kafka.fetched import Fetched
 from streams.kafka.pacing import CommitPace
 from streams.kafka.partition import Runtime
-from streams.kafka.runner import GAPS_MAX, SETS_MAX, PartitionRunner, RecordsMissing
+from streams.kafka.runner import SETS_MAX, PartitionRunner
 from streams.web.metrics import Metrics
 
 SECONDS_MAX = 10.0
@@ -127,20 +128,34 @@ class Bench:
         self.runtime, self.reader, self.committer = FakeRuntime(), FakeReader(), FakeCommitter()
         self.live: list[Runtime] = []
         self.stalls: list[float | None] = []
-        settings = settings or Commits()
-        self.runner = PartitionRunner(
+        self.settings = settings or Commits()
+        self.tasks: list[asyncio.Task[None]] = []
+        self.runner = self.begun_at(0)
+
+    @property
+    def task(self) -> asyncio.Task[None]:
+        """Return the newest runner's task."""
+        return self.tasks[-1]
+
+    def begun_at(self, offset: int) -> PartitionRunner:
+        """Return a runner whose state knows what is before an offset, and run it."""
+        for task in self.tasks:
+            task.cancel()
+        self.runtime.at = offset
+        runner = PartitionRunner(
             self.runtime,
-            ends={"t": 0},
+            ends={"t": offset},
             reader=self.reader,
             committer=self.committer,
             metrics=Metrics(CollectorRegistry(), version=metadata.version("fiftytwo")),
-            settings=settings,
-            pace=CommitPace(settings.share_max),
+            settings=self.settings,
+            pace=CommitPace(self.settings.share_max),
             state=FakeState(),
             on_live=self.live.append,
             on_stall=self.stalls.append,
         )
-        self.task = asyncio.create_task(self.runner.run())
+        self.tasks.append(asyncio.create_task(runner.run()))
+        return runner
 
     def offer(self, first: int, last: int) -> None:
         """Offer the records from `first` to before `last`."""
@@ -214,11 +229,13 @@ def test_what_is_known_is_dropped_and_what_overlaps_is_used() -> None:
 
     async def work(bench: Bench) -> None:
         bench.offer(0, 10)
-        bench.offer(0, 10)
-        bench.offer(5, 15)
-        await bench.until(lambda: bench.runtime.at == 15)
+        bench.offer(12, 20)
+        bench.offer(10, 15)
+        bench.offer(10, 15)
+        bench.offer(12, 20)
+        await bench.until(lambda: bench.runtime.at == 20)
 
-        assert bench.reader.sought == []
+        assert bench.reader.sought == [10]
 
     on_bench(work)
 
@@ -236,6 +253,58 @@ def test_gap_sends_the_reader_back_and_ends_the_partition_when_it_stays() -> Non
         for _ in range(GAPS_MAX + 1):
             bench.offer(20, 30)
         with pytest.raises(RecordsMissing, match="to hold offset 12, found 20 as its oldest"):
+            await asyncio.wait_for(asyncio.shield(bench.task), SECONDS_MAX)
+
+    on_bench(work)
+
+
+def test_log_that_is_read_again_from_before_is_a_doubt() -> None:
+    """Brokers that lost a log reset its readers; new records at old offsets must not look like known ones."""
+
+    async def work(bench: Bench) -> None:
+        bench.offer(0, 12)
+        await bench.has_read(12)
+
+        bench.offer(0, 3)
+
+        with pytest.raises(RecordsMissing, match="to go on from offset 12, found it read again from 0"):
+            await asyncio.wait_for(asyncio.shield(bench.task), SECONDS_MAX)
+
+    on_bench(work)
+
+
+def test_log_that_has_outgrown_what_it_lost_is_a_doubt_too() -> None:
+    """A set that reaches from before the expected offset past it is taken only while the reader is being sent."""
+
+    async def work(bench: Bench) -> None:
+        bench.offer(0, 12)
+        await bench.has_read(12)
+
+        bench.offer(0, 30)
+
+        with pytest.raises(RecordsMissing, match="found it read again from 0, with its end at 30"):
+            await asyncio.wait_for(asyncio.shield(bench.task), SECONDS_MAX)
+        assert bench.runtime.at == 12
+
+    on_bench(work)
+
+
+def test_log_that_ends_before_the_position_is_asked_again_before_it_is_doubted() -> None:
+    """At the beginning a set may still come that was fetched for the owner before: only a log that stays so counts."""
+
+    async def work(bench: Bench) -> None:
+        bench.runner = bench.begun_at(20)
+        bench.offer(0, 5)
+        bench.offer(5, 9)
+        assert bench.reader.sought == [20]
+        bench.offer(20, 30)
+        await bench.has_read(30)
+
+        bench.runner = bench.begun_at(40)
+        for _ in range(GAPS_MAX + 1):
+            bench.offer(0, 5)
+
+        with pytest.raises(RecordsMissing, match="to go on from offset 40"):
             await asyncio.wait_for(asyncio.shield(bench.task), SECONDS_MAX)
 
     on_bench(work)
