@@ -128,6 +128,8 @@ def _status(fields: dict[str, Any], instruments: Instruments) -> Change:
     instrument = instrument_of(fields, instruments)
     time_ns = time_of(fields)
     status = _choice(fields, "status", tuple(STATUS_CODES), "invalid_status")
+    if fields.get("reason") is not None:
+        text_of(fields, "reason", "the exchange's reason as text")
     return Change(KIND_STATUS, instrument, time_ns, code=STATUS_CODES[status])
 
 
@@ -155,12 +157,13 @@ def _action(fields: dict[str, Any], instruments: Instruments) -> Change:
     for name in ("announced_at", "time"):
         if fields.get(name) is not None:
             time_of(fields, name)
-    if action == ACTION_NAMES[ACTION_SYMBOL_CHANGE]:
+    if action == ACTION_NAMES[ACTION_SYMBOL_CHANGE] or fields.get("symbol") is not None:
         expected = f"a symbol of 1 to {SYMBOL_BYTES} of A-Z 0-9 . - /"
         symbol = text_of(fields, "symbol", expected)
         if _SYMBOL.fullmatch(symbol) is None:
             raise refusal("invalid_action", "symbol", expected, symbol, "send the exchange's symbol in capitals")
-        detail["symbol"] = symbol.encode("ascii")
+        if action == ACTION_NAMES[ACTION_SYMBOL_CHANGE]:
+            detail["symbol"] = symbol.encode("ascii")
     return Change(KIND_ACTION, instrument, detail=detail)
 
 

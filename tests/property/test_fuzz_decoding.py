@@ -231,7 +231,7 @@ def believable(record: dict[str, Any]) -> bool:
 
 
 def within_bounds(record: dict[str, Any]) -> bool:
-    corrected = record.get("corrected") or {}
+    corrected = {name: value for name, value in (record.get("corrected") or {}).items() if value is not None}
     for fields in (record, corrected):
         for name in ("price", "open", "high", "low", "close", "tick_size"):
             if name in fields and record.get("type") != "session" and not 0 < number(fields[name]) <= 8_000_000:
