@@ -17,9 +17,9 @@ from aiokafka.errors import KafkaError
 
 from streams.config import Config, Markets, Rules, Snapshots
 from streams.kafka.effects import Effects, Output
-from streams.kafka.owner import RestartedTooOften, reason_of
 from streams.kafka.probe import AFTER_COMMIT, DURING_COMMIT, POINTS, passed
 from streams.kafka.producer import ExactlyOnce
+from streams.kafka.restarts import RestartedTooOften, reason_of
 from streams.kafka.restore import StateLost
 from streams.kafka.restorer import StateTopic
 from streams.kafka.topics import Topics
