@@ -20,7 +20,7 @@ from streams.kafka.effects import Output
 from streams.kafka.logs import note
 from streams.kafka.owner import Restored, Seat
 from streams.kafka.partition import PartitionRuntime, PartitionSettings
-from streams.kafka.restore import Bounds, PositionsRefused, Start, find_start, own_positions
+from streams.kafka.restore import Bounds, Lost, PositionsRefused, Start, find_start, own_positions
 from streams.kafka.router import RouterRuntime
 from streams.kafka.security import client_settings
 from streams.kafka.snapshots import Oldest, PartitionSnapshots, SnapshotPorts
@@ -169,7 +169,7 @@ class KafkaRestorer:
                 "worker's position back"
             )
         if position is not None and position < oldest:
-            _tell_lost(topic, seat.number, position, oldest)
+            self._tell_lost(seat, Lost(topic, position, oldest))
         runtime = RouterRuntime(
             seat.number, self._build.settings, position=oldest if position is None else max(position, oldest)
         )
@@ -209,7 +209,7 @@ class KafkaRestorer:
             fields: dict[str, object] = {"partition": seat.number, "reason": refused.reason}
             note(log, logging.WARNING, "snapshot_refused", **fields, text=str(refused))
         for lost in start.lost:
-            _tell_lost(lost.topic, seat.number, lost.committed, lost.oldest)
+            self._tell_lost(seat, lost)
         fields = {"positions": dict(start.positions), "committed": dict(start.committed)}
         snapshot = start.snapshot
         if snapshot is not None:
@@ -217,6 +217,12 @@ class KafkaRestorer:
             if (snapshot.manifest.engine, snapshot.is_migrated) != (self._build.snapshots.version, False):
                 fields |= {"written_by": snapshot.manifest.engine, "migrated": snapshot.is_migrated}
         note(log, logging.INFO, "partition_restored", partition=seat.number, **fields)
+
+    def _tell_lost(self, seat: Seat, lost: Lost) -> None:
+        count = lost.oldest - lost.committed
+        self._build.snapshots.metrics.offsets_lost(lost.topic, count)
+        fields = {"topic": lost.topic, "partition": seat.number, "committed": lost.committed, "oldest": lost.oldest}
+        note(log, logging.ERROR, "input_lost_to_retention", records=count, **fields)
 
 
 class RouterPositions:
@@ -243,8 +249,3 @@ class RouterPositions:
 
     def committed(self) -> None:
         """Do nothing, as `read`."""
-
-
-def _tell_lost(topic: str, partition: int, committed: int, oldest: int) -> None:
-    fields = {"topic": topic, "partition": partition, "committed": committed, "oldest": oldest}
-    note(log, logging.ERROR, "input_lost_to_retention", records=oldest - committed, **fields)

@@ -40,17 +40,20 @@ class FakeStateTopic:
         return {} if self.is_old and last is not None else self.records, 0
 
 
-def begin(state: FakeStateTopic, *, group: int | None) -> int:
-    """Return where the router begins to read a log of 100 articles."""
+def begin(
+    state: FakeStateTopic, *, group: int | None, oldest: int = 0, registry: CollectorRegistry | None = None
+) -> int:
+    """Return where the router begins to read a log of articles up to 100."""
 
     async def work() -> int:
         unused: Any = None
-        metrics = Metrics(CollectorRegistry(), version=metadata.version("fiftytwo"))
+        metrics = Metrics(registry or CollectorRegistry(), version=metadata.version("fiftytwo"))
+        metrics.topics_known(inputs=[ARTICLES], outputs=[])
         restorer: Any = build_ports(CONFIG, Terms(markets(), RULES, JOIN_RULES), unused, unused, metrics).restorer
         assert isinstance(restorer, KafkaRestorer)
         fake: Any = state
         restorer._state = fake
-        restored = await restorer.restore(SEAT, {ARTICLES: group}, {ARTICLES: (0, 100)})
+        restored = await restorer.restore(SEAT, {ARTICLES: group}, {ARTICLES: (oldest, 100)})
         return restored.runtime.position(ARTICLES)
 
     return asyncio.run(work())
@@ -82,3 +85,13 @@ def test_damaged_record_of_the_router_is_refused_with_what_to_do() -> None:
 
     with pytest.raises(SnapshotRefused, match=r"partition 0 \(router\).*`fiftytwo rewind`"):
         begin(FakeStateTopic({key: value[:-1] + b"!"}), group=40)
+
+
+@pytest.mark.parametrize(("oldest", "lost"), [(40, 0), (43, 3)])
+def test_input_that_nobody_read_in_time_is_counted(oldest: int, lost: int) -> None:
+    """Retention that was faster than the workers is seen in the metrics, not in the log alone."""
+    registry = CollectorRegistry()
+
+    assert begin(FakeStateTopic(own(40)), group=40, oldest=oldest, registry=registry) == oldest
+
+    assert registry.get_sample_value("fiftytwo_offsets_lost_total", {"topic": ARTICLES}) == lost
