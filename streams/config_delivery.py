@@ -55,7 +55,8 @@ class Commits:
     restarts_max: int = key(
         3,
         Key(
-            "A partition that begins again so many times within `restarts_minutes` ends the worker.",
+            "A partition that begins again so many times within `restarts_minutes`, through all its assignments, ends "
+            "the worker. Brokers that are slow or away do not count.",
             minimum=1,
             maximum=1_000,
         ),

@@ -18,6 +18,7 @@ from streams.kafka.fetched import Fetched
 from streams.kafka.logs import note
 from streams.kafka.owner import Events, PartitionOwner, Ports, Restored, Seat
 from streams.kafka.partition import Runtime
+from streams.kafka.restarts import Restarts
 from streams.kafka.topics import Topics
 from streams.web.metrics import Metrics
 from streams.web.server import Health
@@ -50,6 +51,7 @@ class Assignment:
         self._by_place: dict[Place, PartitionOwner] = {}
         self._tasks: dict[asyncio.Task[None], PartitionOwner] = {}
         self._kept: dict[Seat, Restored | None] = {}
+        self._restarts: dict[Seat, Restarts] = {}
         self._changing = asyncio.Lock()
         self._ports: Ports | None = None
         self.events = Events(live=self._became_live, restarted=self._restarted, waiting=self._waiting)
@@ -137,7 +139,8 @@ class Assignment:
         return sorted(ticks)
 
     def _own(self, seat: Seat, kept: Restored | None) -> None:
-        owner = PartitionOwner(seat, self._connected(), kept=kept)
+        restarts = self._restarts.setdefault(seat, Restarts())
+        owner = PartitionOwner(seat, self._connected(), kept=kept, restarts=restarts)
         for topic in seat.topics:
             self._by_place[topic, seat.number] = owner
         task = asyncio.create_task(owner.run(), name=f"partition {seat.number} of {seat.topics[0]}")

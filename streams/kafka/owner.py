@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,7 +20,6 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     IllegalStateError,
     KafkaError,
-    ProducerFenced,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
@@ -35,6 +33,7 @@ from streams.kafka.pacing import CommitPace
 from streams.kafka.partition import Runtime
 from streams.kafka.probe import DURING_RESTORE, Probe, passed
 from streams.kafka.producer import Committer
+from streams.kafka.restarts import Restarts, described, reason_of
 from streams.kafka.restore import Bounds
 from streams.kafka.runner import PartitionRunner, State
 from streams.kafka.transactions import InDoubt
@@ -58,10 +57,6 @@ REFUSED: Final = (GroupAuthorizationFailedError, TopicAuthorizationFailedError, 
 """What asking again does not change."""
 
 Result = TypeVar("Result")
-
-
-class RestartedTooOften(RuntimeError):
-    """A partition began again and again; the text says why, and what to do."""
 
 
 class Consumer(Protocol):
@@ -173,15 +168,18 @@ class PartitionOwner:
         seat: Which partition.
         ports: What all partitions share.
         kept: A state that this worker had before; it is used when nobody has committed since.
+        restarts: How often this worker has begun it again before.
     """
 
-    def __init__(self, seat: Seat, ports: Ports, *, kept: Restored | None = None) -> None:
+    def __init__(
+        self, seat: Seat, ports: Ports, *, kept: Restored | None = None, restarts: Restarts | None = None
+    ) -> None:
         self.seat = seat
         self._ports = ports
         self._kept = kept
         self._runner: PartitionRunner | None = None
         self._stopping = False
-        self._restarts: deque[float] = deque()
+        self._restarts = restarts if restarts is not None else Restarts()
         self._task: asyncio.Task[None] | None = None
         self._seeks: set[asyncio.Task[None]] = set()
 
@@ -338,21 +336,11 @@ class PartitionOwner:
         if self._stopping:
             return
         reason = reason_of(error)
-        settings = self._ports.settings
-        now = time.monotonic()
-        self._restarts.append(now)
-        while self._restarts[0] < now - settings.restarts_minutes * 60:
-            self._restarts.popleft()
-        note(log, logging.WARNING, "partition_restarted", **self._named(), reason=reason, error=_chain(error))
+        note(log, logging.WARNING, "partition_restarted", **self._named(), reason=reason, error=described(error))
         self._ports.metrics.partition_restarted(reason)
         self._ports.events.restarted(self.seat, reason)
-        if len(self._restarts) >= settings.restarts_max:
-            raise RestartedTooOften(
-                f"expected partition {self.seat.number} ({self.seat.kind}) to run, found it begun again "
-                f"{len(self._restarts)} times within {settings.restarts_minutes} minutes, the last time because of: "
-                f"{_chain(error)}. Look at the brokers' logs and at other workers under this kafka.application_id; "
-                "nothing that was committed is lost, and a worker that starts now goes on from there"
-            ) from error
+        name = f"partition {self.seat.number} ({self.seat.kind})"
+        self._restarts.add(name, error, self._ports.settings, time.monotonic())
         await asyncio.sleep(FENCED_SECONDS if reason == "fenced" else DOUBT_SECONDS)
 
     @asynccontextmanager
@@ -378,24 +366,3 @@ class PartitionOwner:
 
     def _named(self) -> dict[str, object]:
         return {"partition": self.seat.number, "kind": self.seat.kind}
-
-
-def reason_of(error: BaseException) -> str:
-    """Return why a partition begins again, as a label of few values: fenced, in_doubt, records_missing or refused."""
-    causes = _causes(error)
-    if any(isinstance(cause, ProducerFenced) for cause in causes):
-        return "fenced"
-    if any(isinstance(cause, InDoubt) for cause in causes):
-        return "in_doubt"
-    return "records_missing" if isinstance(error, RecordsMissing) else "refused"
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    found = [error]
-    while found[-1].__cause__ is not None:
-        found.append(found[-1].__cause__)
-    return found
-
-
-def _chain(error: BaseException) -> str:
-    return ", caused by ".join(f"{type(cause).__name__}: {cause}" for cause in _causes(error))

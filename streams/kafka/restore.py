@@ -14,7 +14,7 @@ from typing import Final
 
 from streams.kafka.terms import Terms, Waypoint, terms_of
 from streams.kafka.topics import Topics
-from streams.wire.positions import STATE, read_committed
+from streams.wire.positions import STATE, Committed, read_committed
 from streams.wire.snapshots import (
     LATEST,
     Identity,
@@ -112,7 +112,7 @@ def find_start(
         PositionsRefused: A committed position is past the end of its log.
         SnapshotRefused: The committed positions cannot be believed.
     """
-    own = read_committed(records, identity, STATE)
+    own = own_positions(records, identity, STATE)
     series = series_keys(records, identity)
     wanted = {topic: own.positions.get(topic) if own else group[topic] for topic in (topics.ticks, topics.news)}
     fresh = all(at is None for at in wanted.values())
@@ -155,6 +155,25 @@ def find_start(
     at = dict(begun) if begun is not None and not fresh else oldest
     first = next((entry.terms for entry in recorded if entry.positions == at), configured)
     return start(at, first, {topic: max(at[topic], position) for topic, position in committed.items()}, None)
+
+
+def own_positions(records: Mapping[bytes, bytes], identity: Identity, kind: str) -> Committed | None:
+    """Return the committed positions that the state topic holds for a partition, None where it holds none.
+
+    They go before the group's, which anyone may set, and which expire.
+
+    Raises:
+        SnapshotRefused: They cannot be believed; the text says what to do.
+    """
+    try:
+        return read_committed(records, identity, kind)
+    except SnapshotRefused as error:
+        raise SnapshotRefused(
+            error.reason,
+            f"{error.message.partition(';')[0]}. These are the committed positions of partition {identity.partition} "
+            f"({kind}), and nothing is guessed in their place: end the workers, see that nothing else writes the state "
+            "topic, and set the positions with `fiftytwo rewind`, or use another kafka.application_id",
+        ) from error
 
 
 # The manifests of the partition's snapshots and recorded terms; what cannot be read is noted.

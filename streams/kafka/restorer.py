@@ -20,18 +20,21 @@ from streams.kafka.effects import Output
 from streams.kafka.logs import note
 from streams.kafka.owner import Restored, Seat
 from streams.kafka.partition import PartitionRuntime, PartitionSettings
-from streams.kafka.restore import Bounds, PositionsRefused, Start, find_start
+from streams.kafka.restore import Bounds, Lost, PositionsRefused, Start, find_start, own_positions
 from streams.kafka.router import RouterRuntime
 from streams.kafka.security import client_settings
 from streams.kafka.snapshots import Oldest, PartitionSnapshots, SnapshotPorts
 from streams.kafka.terms import Terms
-from streams.wire.positions import ROUTER, committed_record, read_committed
+from streams.wire.positions import ROUTER, Committed, committed_record
 from streams.wire.snapshots import Identity, parse_key
 
 log = logging.getLogger(__name__)
 
 FETCH_BYTES: Final = 8 << 20
 POLL_MS: Final = 500
+
+TAIL_RECORDS: Final = 4096
+"""Offsets before the end of the state topic where the router's position is looked for first."""
 
 
 class StateTopic:
@@ -41,10 +44,14 @@ class StateTopic:
         self.name = topic
         self._kafka = kafka
 
-    async def read(self, partition: int) -> tuple[dict[bytes, bytes], int]:
+    async def read(self, partition: int, *, last: int | None = None) -> tuple[dict[bytes, bytes], int]:
         """Return the newest value of each key, and the offset where the partition ended.
 
         Values of other applications are left out, their keys are not.
+
+        Args:
+            partition: Which.
+            last: How many offsets before its end are read; None reads all. What is found is the newest either way.
         """
         place = TopicPartition(self.name, partition)
         consumer: Any = AIOKafkaConsumer(
@@ -64,6 +71,9 @@ class StateTopic:
             consumer.assign([place])
             end: int = (await consumer.end_offsets([place]))[place]
             await consumer.seek_to_beginning(place)
+            oldest = await consumer.position(place)
+            if last is not None and end - last > oldest:
+                consumer.seek(place, end - last)
             while await consumer.position(place) < end:
                 for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                     for record in records:
@@ -145,16 +155,12 @@ class KafkaRestorer:
         state = PartitionSnapshots(identity, start, runtime, self._build.snapshots, self._bounds(seat))
         return Restored(runtime, state, end)
 
-    # The group's position is in the transaction too; our own is for groups that have been forgotten.
     async def _router(
         self, seat: Seat, identity: Identity, group: Mapping[str, int | None], bounds: Bounds
     ) -> Restored:
         (topic,) = seat.topics
-        position = group[topic]
-        if position is None:
-            records, _ = await self._state.read(seat.number)
-            own = read_committed(records, identity, ROUTER)
-            position = own.positions.get(topic) if own else None
+        own = await self._own_of_router(identity)
+        position = own.positions.get(topic) if own else group[topic]
         oldest, end = bounds[topic]
         if position is not None and position > end:
             raise PositionsRefused(
@@ -163,11 +169,21 @@ class KafkaRestorer:
                 "worker's position back"
             )
         if position is not None and position < oldest:
-            _tell_lost(topic, seat.number, position, oldest)
+            self._tell_lost(seat, Lost(topic, position, oldest))
         runtime = RouterRuntime(
             seat.number, self._build.settings, position=oldest if position is None else max(position, oldest)
         )
         return Restored(runtime, RouterPositions(identity, runtime, self.topic, self._build.snapshots.delivery))
+
+    # Written with every commit, so it is near the end, and the snapshots before it need not be read.
+    async def _own_of_router(self, identity: Identity) -> Committed | None:
+        for last in (TAIL_RECORDS, None):
+            async with self._one_by_one:
+                records, _ = await self._state.read(identity.partition, last=last)
+            own = own_positions(records, identity, ROUTER)
+            if own is not None:
+                return own
+        return None
 
     def _runtime(self, seat: Seat, start: Start) -> PartitionRuntime:
         terms, snapshot = start.terms, start.snapshot
@@ -193,7 +209,7 @@ class KafkaRestorer:
             fields: dict[str, object] = {"partition": seat.number, "reason": refused.reason}
             note(log, logging.WARNING, "snapshot_refused", **fields, text=str(refused))
         for lost in start.lost:
-            _tell_lost(lost.topic, seat.number, lost.committed, lost.oldest)
+            self._tell_lost(seat, lost)
         fields = {"positions": dict(start.positions), "committed": dict(start.committed)}
         snapshot = start.snapshot
         if snapshot is not None:
@@ -201,6 +217,12 @@ class KafkaRestorer:
             if (snapshot.manifest.engine, snapshot.is_migrated) != (self._build.snapshots.version, False):
                 fields |= {"written_by": snapshot.manifest.engine, "migrated": snapshot.is_migrated}
         note(log, logging.INFO, "partition_restored", partition=seat.number, **fields)
+
+    def _tell_lost(self, seat: Seat, lost: Lost) -> None:
+        count = lost.oldest - lost.committed
+        self._build.snapshots.metrics.offsets_lost(lost.topic, count)
+        fields = {"topic": lost.topic, "partition": seat.number, "committed": lost.committed, "oldest": lost.oldest}
+        note(log, logging.ERROR, "input_lost_to_retention", records=count, **fields)
 
 
 class RouterPositions:
@@ -227,8 +249,3 @@ class RouterPositions:
 
     def committed(self) -> None:
         """Do nothing, as `read`."""
-
-
-def _tell_lost(topic: str, partition: int, committed: int, oldest: int) -> None:
-    fields = {"topic": topic, "partition": partition, "committed": committed, "oldest": oldest}
-    note(log, logging.ERROR, "input_lost_to_retention", records=oldest - committed, **fields)

@@ -28,9 +28,9 @@ from streams.kafka.assignment import AssignmentRefused
 from streams.kafka.cursors import RecordsMissing
 from streams.kafka.logs import configure, note, note_failure
 from streams.kafka.membership import Membership
-from streams.kafka.owner import RestartedTooOften
 from streams.kafka.probe import Probe, passed
 from streams.kafka.producer import check_transactions
+from streams.kafka.restarts import RestartedTooOften
 from streams.kafka.restore import PositionsRefused, StateLost
 from streams.kafka.topics import BrokersUnreachable, Problem
 from streams.kafka.transactions import check_producers

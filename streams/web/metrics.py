@@ -99,6 +99,7 @@ class Metrics:
             "Records whose key belongs into another partition: their producer does not hash with murmur2.",
             "topic",
         )
+        self._lost = self._counter("offsets_lost", "Offsets of inputs that retention removed unread.", "topic")
         self._signals = self._counter(
             "signals", "Transitions of signals written and acknowledged.", "family", "transition"
         )
@@ -158,7 +159,7 @@ class Metrics:
     def topics_known(self, *, inputs: Iterable[str], outputs: Iterable[str]) -> None:
         """Show the topics with zeros: a series that appears with its first event hides that event from `rate`."""
         for topic in inputs:
-            for counter in (self._consumed, self._nulls, self._misrouted):
+            for counter in (self._consumed, self._nulls, self._misrouted, self._lost):
                 counter.labels(topic)
         for topic in outputs:
             self._produced.labels(topic)
@@ -182,6 +183,10 @@ class Metrics:
     def keys_misrouted(self, topic: str, count: int = 1) -> None:
         """Count records whose key does not hash to the partition they are in."""
         self._misrouted.labels(topic).inc(count)
+
+    def offsets_lost(self, topic: str, count: int) -> None:
+        """Count offsets that retention removed before they were read, found at a start."""
+        self._lost.labels(topic).inc(count)
 
     def signals_produced(self, family: str, transition: str, count: int = 1) -> None:
         """Count transitions of signals, once they are acknowledged."""

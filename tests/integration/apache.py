@@ -87,6 +87,11 @@ class ApacheBroker:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def folder(self) -> Path:
+        """Return where its files are; what it has written is in `data`."""
+        return self._folder
+
+    @property
     def process_id(self) -> int | None:
         """Return the Java process id while it runs."""
         return self._process.pid if self._process is not None else None

@@ -17,12 +17,14 @@ from aiokafka.errors import KafkaError
 
 from streams.config import Config, Markets, Rules, Snapshots
 from streams.kafka.effects import Effects, Output
-from streams.kafka.owner import RestartedTooOften, reason_of
 from streams.kafka.probe import AFTER_COMMIT, DURING_COMMIT, POINTS, passed
 from streams.kafka.producer import ExactlyOnce
+from streams.kafka.restarts import RestartedTooOften, reason_of
 from streams.kafka.restore import StateLost
 from streams.kafka.restorer import StateTopic
+from streams.kafka.topics import Topics
 from streams.kafka.worker import Worker, WorkerRefused
+from streams.wire.positions import STATE, read_committed
 from streams.wire.snapshots import LATEST, MANIFEST, Identity, read_manifest, read_snapshot, series_keys
 from tests.integration.apache import SETTINGS, ApacheBroker
 from tests.integration.feeding import Day, Input, caught_up, committed, config_for, eventually, make_topics, read, write
@@ -160,6 +162,11 @@ def test_state_topic_says_where_everything_stands(apache: ApacheBroker, prefix: 
             assert snapshot.orphans == ()
             assert read_snapshot(records, identity(config, partition), series=bases[0]) is not None
             assert read_manifest(records, identity(config, partition), "rules-1").positions == (0, 0)
+            # Positions are written with every commit, so the end of the topic says the same of them.
+            tail, _ = await StateTopic(config.kafka, Topics(prefix).state).read(partition, last=20)
+            mine = read_committed(tail, identity(config, partition), STATE)
+            assert len(tail) < len(records)
+            assert mine == read_committed(records, identity(config, partition), STATE) is not None
 
     run(work())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Set
+from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
@@ -13,10 +14,12 @@ from prometheus_client import CollectorRegistry
 from streams.config import Commits, Config, Kafka
 from streams.kafka.app import transactional_id
 from streams.kafka.assignment import Assignment
+from streams.kafka.cursors import RecordsMissing
 from streams.kafka.effects import Effects, Place
 from streams.kafka.fetched import Fetched
 from streams.kafka.owner import Ports, Restored, Seat
 from streams.kafka.pacing import CommitPace
+from streams.kafka.restarts import RestartedTooOften
 from streams.kafka.restore import Bounds
 from streams.kafka.topics import Topics
 from streams.web.metrics import Metrics
@@ -24,6 +27,7 @@ from streams.web.server import Health
 from streams.wire.positions import STATE
 
 TOPICS = Topics()
+SECONDS_MAX = 10.0
 SEAT = Seat(STATE, 0, (TOPICS.news, TOPICS.ticks))
 ASSIGNED = frozenset({TP(TOPICS.ticks, 0), TP(TOPICS.news, 0)})
 
@@ -63,6 +67,23 @@ class FakeCommitter:
 
     async def close(self, *, finished: bool) -> None:
         """Close."""
+
+
+class StartingCommitter(FakeCommitter):
+    """Begins at once."""
+
+    async def start(self) -> None:
+        """Start."""
+
+
+class FakeGap:
+    """Finds a log that lacks what the state needs."""
+
+    topic = TOPICS.state
+
+    async def restore(self, seat: Seat, group: Mapping[str, int | None], bounds: Bounds) -> Restored:
+        """Say so."""
+        raise RecordsMissing("expected offset 5, found 8")
 
 
 class FakeRestorer:
@@ -141,6 +162,41 @@ def test_revoked_partitions_are_neither_live_nor_ready() -> None:
 
     unassigned = ["the group has not assigned partitions yet"]
     assert said == [(1.0, []), (0.0, unassigned), (1.0, []), (0.0, unassigned)]
+
+
+def test_restarts_are_counted_through_all_assignments() -> None:
+    """Two workers that take a partition from each other have it assigned anew each time; that is too often as well."""
+
+    async def take_turns() -> tuple[int, BaseException]:
+        metrics = Metrics(CollectorRegistry(), version=metadata.version("fiftytwo"))
+        failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        assignment = Assignment(TOPICS, metrics=metrics, health=Health(), on_failure=failed.set_result)
+        begun: asyncio.Queue[str] = asyncio.Queue()
+        settings = Commits()
+        ports = Ports(
+            consumer=FakeConsumer(),
+            committer=lambda seat: StartingCommitter(),
+            restorer=FakeGap(),
+            settings=settings,
+            pace=CommitPace(settings.share_max),
+            metrics=metrics,
+            events=replace(assignment.events, restarted=lambda seat, reason: begun.put_nowait(reason)),
+        )
+        assignment.connect(ports)
+        rounds = 0
+        async with asyncio.timeout(SECONDS_MAX):
+            while not failed.done():
+                await assignment.assign(ASSIGNED)
+                assert await begun.get() == "records_missing"
+                rounds += 1
+                await asyncio.sleep(0)
+                await assignment.revoke()
+        return rounds, failed.result()
+
+    rounds, error = asyncio.run(take_turns())
+
+    assert rounds == Commits().restarts_max
+    assert isinstance(error, RestartedTooOften)
 
 
 def test_transactions_of_another_prefix_have_other_names() -> None:

@@ -12,9 +12,9 @@ from aiokafka.producer.transaction_manager import TransactionManager
 
 from streams.config import Kafka
 from streams.kafka.effects import Effects, Output
-from streams.kafka.owner import reason_of
 from streams.kafka.probe import passed
 from streams.kafka.producer import ExactlyOnce
+from streams.kafka.restarts import reason_of
 from streams.kafka.transactions import InDoubt
 
 EFFECTS = Effects(
