@@ -12,19 +12,25 @@ class FanoutComparison:
         place: Topic and partition, for people.
         from_beginning: Whether the found side still has its first records. If not, what a source lacks before its
             first match was removed by retention.
+
+    Attributes:
+        removed_sources: Sources whose first articles retention has removed. Their copies are there, and lie before the
+            first copy that such a source is expected to have.
     """
 
     def __init__(self, place: str, *, from_beginning: bool = True) -> None:
         self.findings = Findings(place)
         self.from_beginning = from_beginning
+        self.removed_sources: set[int] = set()
         self._first_match: dict[int, int] = {}
+        self._first_found: dict[int, int] = {}
         # Equal copies are legal (an article that was published twice), so a name is a content and its count.
         self._expected: dict[tuple[bytes, int], tuple[int, int, Mark, bool]] = {}
         self._counts_expected: dict[bytes, int] = {}
         self._counts_found: dict[bytes, int] = {}
         self._sequence: dict[int, int] = {}
         self._front: dict[int, int] = {}
-        self._unexpected: list[Mark] = []
+        self._unexpected: list[tuple[int, Mark]] = []
 
     @property
     def is_waiting(self) -> bool:
@@ -47,7 +53,7 @@ class FanoutComparison:
             if mark.digest in self._counts_expected:
                 self.findings.note("doubled", mark.text)
             else:
-                self._unexpected.append(mark)
+                self._unexpected.append((self.findings.counts.found, mark))
             return
         source, sequence, _, required = waiting
         self.findings.counts.ahead += not required
@@ -55,6 +61,7 @@ class FanoutComparison:
             self.findings.note("out of order", mark.text)
         self._front[source] = max(sequence, self._front.get(source, -1))
         self._first_match.setdefault(source, sequence)
+        self._first_found.setdefault(source, self.findings.counts.found)
 
     def finish(self) -> Findings:
         """Judge what has no partner. One that is lost and one that nobody expected are one that was changed."""
@@ -64,11 +71,17 @@ class FanoutComparison:
                 self.findings.counts.before += 1
             elif required or sequence < self._front.get(source, -1):
                 lost.append(mark)
-        pairs = min(len(lost), len(self._unexpected))
-        for expected, found in zip(lost[:pairs], self._unexpected[:pairs], strict=True):
+        unexpected = [mark for at, mark in self._unexpected if not self._is_removed(at)]
+        self.findings.counts.before += len(self._unexpected) - len(unexpected)
+        pairs = min(len(lost), len(unexpected))
+        for expected, found in zip(lost[:pairs], unexpected[:pairs], strict=True):
             self.findings.note("different", f"{found.text}, expected {expected.text}")
         for mark in lost[pairs:]:
             self.findings.note("lost", mark.text)
-        for mark in self._unexpected[pairs:]:
+        for mark in unexpected[pairs:]:
             self.findings.note("unexpected", mark.text)
         return self.findings
+
+    # Whether a copy that nothing explains may come from an article that is no longer there.
+    def _is_removed(self, at: int) -> bool:
+        return any(at < self._first_found.get(source, at + 1) for source in self.removed_sources)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from streams.audit.copies import FanoutComparison
 from streams.audit.found import Found, Patience, extend, records_of
 from streams.audit.marks import copy_mark, letter_mark
 from streams.audit.reading import Source, Stream
-from streams.audit.report import PartitionReport, removed_by_retention
+from streams.audit.report import PartitionReport, nothing_committed
 from streams.audit.rerun import Log, Progress, RouterRerun
 from streams.core.news import NewsClock
 from streams.kafka.effects import Place
@@ -41,18 +41,29 @@ class FanoutVerifier:
     Args:
         source: The cluster.
         settings: What all partitions share.
-        positions: What the group has committed, read before anything else.
+        positions: What is committed, read before anything else.
+        held: What held records before positions were read.
         on_progress: Told how far it is.
+        problems: Why what is committed of a partition cannot be believed.
     """
 
     def __init__(
-        self, source: Source, settings: PartitionSettings, positions: Mapping[Place, int], on_progress: Progress
+        self,
+        source: Source,
+        settings: PartitionSettings,
+        positions: Mapping[Place, int],
+        held: Set[Place],
+        on_progress: Progress,
+        *,
+        problems: Mapping[int, str] | None = None,
     ) -> None:
         self._source = source
         self._topics = settings.topics
         self._settings = settings
         self._positions = positions
+        self._held = held
         self._on_progress = on_progress
+        self._problems = problems or {}
         self._copies = {n: FanoutComparison(f"{self._topics.news}/{n}") for n in range(settings.partitions)}
 
     async def verify(self) -> list[PartitionReport]:
@@ -87,12 +98,18 @@ class FanoutVerifier:
         place = self._topics.articles, number
         start, end = (await self._source.bounds([place]))[place]
         report = PartitionReport("articles", number, start=f"offset {start}")
+        goal = self._positions.get(place, start)
+        report.problem = self._problems.get(number, "")
+        if not report.problem and goal <= start and not self._held.isdisjoint((place, letters.place)):
+            known = {place[0]: self._positions[place]} if place in self._positions else {}
+            report.problem = nothing_committed({place[0]: start}, known)
         if start > 0:
-            report.problem = removed_by_retention({place[0]: start})
+            # The router has no state: it begins anywhere. What came of the articles before is there, and not judged.
+            for copies in self._copies.values():
+                copies.removed_sources.add(number)
         articles = await stack.enter_async_context(self._source.stream(place, start, end))
         rerun = RouterRerun(RouterRuntime(number, self._settings, position=start), Log(articles, start))
         compared = OrderedComparison(f"{letters.place[0]}/{number}", from_beginning=start == 0)
-        goal = self._positions.get(place, start)
         return _Fan(report, rerun, articles, start, goal, compared, Found(letters, compared))
 
     # To the end of the articles: what lies past the committed position may have been fanned out too.

@@ -66,6 +66,16 @@ class Report:
         return all(each.is_well for each in self.partitions)
 
 
+def nothing_committed(starts: Mapping[str, int], positions: Mapping[str, int]) -> str:
+    """Return why a partition of which nothing is committed is not judged: nothing must be there yet."""
+    found = ", ".join(f"{positions.get(topic, 'none')} for {topic}" for topic in sorted(starts))
+    oldest = ", ".join(f"offset {offset} of {topic}" for topic, offset in sorted(starts.items()))
+    return (
+        f"expected committed positions past {oldest}, found {found}: no worker of this application has read on from "
+        "there; check kafka.application_id, let a worker read the partition, then verify again"
+    )
+
+
 def removed_by_retention(oldest: Mapping[str, int]) -> str:
     """Return why logs that do not begin at their beginning cannot be judged."""
     found = " and ".join(f"offset {offset} of {topic}" for topic, offset in sorted(oldest.items()))

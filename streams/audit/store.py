@@ -15,7 +15,7 @@ from streams.audit.report import PartitionReport
 from streams.config import Config
 from streams.kafka.effects import Place
 
-FORM: Final = 2
+FORM: Final = 3
 """Raised when the file's form changes; a file of another form is refused."""
 
 
@@ -70,7 +70,7 @@ class FileStore:
         self._partial_path = path.with_name(path.name + ".partition")
         self._interval_seconds = interval_seconds
         self._kept_at = time.monotonic()
-        subject = repr((config.kafka.bootstrap_servers, config.kafka.prefix, config.kafka.application_id, config.rules))
+        subject = _subject(config)
         self._content = _Content(FORM, subject)
         if not path.exists():
             return
@@ -88,10 +88,11 @@ class FileStore:
         self._content = content
 
     def positions(self, positions: Mapping[Place, int]) -> Mapping[Place, int]:
-        """Return the committed positions of the first run, these when there was none."""
-        if not self._content.positions:
-            self._content.positions = [(*place, offset) for place, offset in positions.items()]
-        return {(topic, partition): offset for topic, partition, offset in self._content.positions}
+        """Return all positions that were kept before, and these where there were none."""
+        kept = {(topic, partition): offset for topic, partition, offset in self._content.positions}
+        kept = {**positions, **kept}
+        self._content.positions = [(*place, offset) for place, offset in kept.items()]
+        return kept
 
     def report(self, kind: str, partition: int) -> PartitionReport | None:
         """Return the report of a partition that was finished before."""
@@ -131,6 +132,13 @@ class FileStore:
 
     def _save(self) -> None:
         _replace(self._path, msgspec.json.encode(self._content))
+
+
+# All that decides what is expected. A file that was begun under anything else would be half of one and half of another.
+def _subject(config: Config) -> str:
+    kafka = config.kafka
+    where = kafka.bootstrap_servers, kafka.prefix, kafka.application_id, kafka.partitions
+    return repr((where, config.rules, config.markets, config.news))
 
 
 # As a whole: who is interrupted while writing has the file of before.

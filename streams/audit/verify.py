@@ -1,21 +1,23 @@
 """`verify`: read inputs, outputs and dead letters of a cluster, run the engine again, and compare.
 
-The committed positions are read first and the outputs after them. So everything up to these positions must be among the
-outputs, and what a running worker has written meanwhile must be a beginning of what follows: the engine is run on past
-the positions as far as that needs. Nothing is written to the cluster and no group is joined.
+The committed positions are read first and the outputs after them. They are those that the workers keep in the state
+topic, in one transaction with the outputs and unlike the group's, which expire and which any tool can move. So
+everything up to these positions must be among the outputs, and what a running worker has written meanwhile must be a
+beginning of what follows: the engine is run on past the positions as far as that needs. A partition of which nothing is
+committed is not judged: nothing would have to be there. Nothing is written to the cluster and no group is joined.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import AsyncExitStack
-from typing import Protocol
+from typing import Final, Protocol
 
 from streams.audit.comparison import OrderedComparison, RevisionComparison
 from streams.audit.fanout import EXPECTED, FanoutVerifier
 from streams.audit.found import Found, drain, marker, revision_of
 from streams.audit.reading import Source, committed, open_source
-from streams.audit.report import PartitionReport, Report, removed_by_retention
+from streams.audit.report import PartitionReport, Report, nothing_committed, removed_by_retention
 from streams.audit.rerun import SERIES, Log, PartitionRerun, Progress, settings_of
 from streams.audit.start import AuditStart, find_audit_start
 from streams.audit.store import Partial
@@ -28,14 +30,19 @@ from streams.kafka.restorer import StateTopic
 from streams.kafka.terms import Terms, terms_of
 from streams.kafka.topics import Topics
 from streams.wire.positions import ROUTER, STATE, read_committed
-from streams.wire.snapshots import Identity, read_snapshot
+from streams.wire.snapshots import Identity, SnapshotRefused, read_snapshot
+
+NOBODY: Final = (
+    "expected committed positions of this application, found none in any partition: no worker has run; check "
+    "kafka.application_id and --prefix"
+)
 
 
 class Store(Protocol):
     """Keeps reports of partitions, so that a verification can go on where it was interrupted."""
 
     def positions(self, positions: Mapping[Place, int]) -> Mapping[Place, int]:
-        """Return the committed positions of the first run, these when there was none."""
+        """Return all positions that were kept before, and these where there were none."""
 
     def report(self, kind: str, partition: int) -> PartitionReport | None:
         """Return the report of a partition that was finished before."""
@@ -74,17 +81,24 @@ async def verify(
     names = [*topics.inputs, *topics.outputs, *(topics.dlq(name) for name in topics.inputs)]
     places = [(topic, number) for topic in topics.inputs for number in range(config.kafka.partitions)]
     async with open_source(config.kafka, names) as source:
-        positions = dict(await committed(config.kafka, places))
-        if store is not None:
-            positions = dict(store.positions(positions))
-        verifier = StateVerifier(config, markets, source, positions, on_progress, store)
+        # What comes from here on may be unread by the time the positions are read.
+        before = await source.bounds((name, number) for name in names for number in range(config.kafka.partitions))
+        held = {place for place, (first, end) in before.items() if first < end}
+        group = await committed(config.kafka, places)
+        verifier = StateVerifier(config, markets, source, group, held, on_progress, store)
         report = Report()
         for number in range(config.kafka.partitions):
             known = store.report("state", number) if store is not None else None
             report.partitions.append(known or await verifier.verify(number))
             if store is not None:
                 store.finished(report.partitions[-1])
-        report.partitions += await FanoutVerifier(source, settings_of(config), positions, on_progress).verify()
+        fanout = FanoutVerifier(
+            source, settings_of(config), verifier.positions, held, on_progress, problems=verifier.router_problems
+        )
+        report.partitions += await fanout.verify()
+    if not verifier.positions:
+        for each in report.partitions:
+            each.problem = each.problem or NOBODY
     return report
 
 
@@ -95,9 +109,14 @@ class StateVerifier:
         config: The workers' configuration.
         markets: The calendars of its markets.
         source: The cluster.
-        positions: What the group has committed, read before anything else; what it has forgotten is added.
+        group: What the group has committed: it counts where the state topic holds no position.
+        held: What held records before positions were read.
         on_progress: Told how far it is.
-        store: Where a partition that is not finished is kept.
+        store: Where positions, and a partition that is not finished, are kept.
+
+    Attributes:
+        positions: Committed positions of the partitions that were verified, of the router's too.
+        router_problems: Why the router's position in a partition cannot be believed.
     """
 
     def __init__(
@@ -105,7 +124,8 @@ class StateVerifier:
         config: Config,
         markets: Markets,
         source: Source,
-        positions: dict[Place, int],
+        group: Mapping[Place, int],
+        held: Set[Place],
         on_progress: Progress,
         store: Store | None = None,
     ) -> None:
@@ -113,7 +133,10 @@ class StateVerifier:
         self._config = config
         self._markets = markets
         self._source = source
-        self._positions = positions
+        self._group = group
+        self._held = held
+        self.positions: dict[Place, int] = dict(store.positions({})) if store is not None else {}
+        self.router_problems: dict[int, str] = {}
         self._on_progress = on_progress
         self._topics = Topics(config.kafka.prefix)
         self._settings = settings_of(config)
@@ -125,9 +148,12 @@ class StateVerifier:
         inputs = {topic: (topic, number) for topic in (topics.news, topics.ticks)}
         outputs = [*topics.outputs, topics.dlq(topics.ticks), topics.dlq(topics.news)]
         records = await self._state(number)
+        report.problem = self._read_positions(number, records)
+        if report.problem:
+            return report
         bounds = await self._source.bounds([*inputs.values(), *((topic, number) for topic in outputs)])
         starts = {topic: bounds[place][0] for topic, place in inputs.items()}
-        goals = {topic: self._positions.get(place, starts[topic]) for topic, place in inputs.items()}
+        goals = {topic: self.positions.get(place, starts[topic]) for topic, place in inputs.items()}
         start = self._start(number, starts, records)
         if start is None:
             report.problem = removed_by_retention({topic: at for topic, at in starts.items() if at > 0})
@@ -138,7 +164,7 @@ class StateVerifier:
                 "verify with the version that wrote them"
             )
             return report
-        report.start = start.text
+        report.start, begun = start.text, start.positions
         partial = self._store.partial(number) if self._store is not None else None
         if partial is not None:
             start = self._resumed(start, partial)
@@ -158,18 +184,37 @@ class StateVerifier:
             rerun = PartitionRerun(number, self._settings, start, logs)
             at_end = await self._compare(report, rerun, goals, found)
         report.findings = [each.compared.finish(at_end=at_end) for each in found.values()]
+        if not self._held.isdisjoint(bounds) and all(goals[topic] <= at for topic, at in begun.items()):
+            known = {topic: self.positions[place] for topic, place in inputs.items() if place in self.positions}
+            report.problem = nothing_committed(begun, known)
         return report
 
-    # What the state topic holds for a partition. The positions in it outlive those of the group, which expire.
     async def _state(self, number: int) -> Mapping[bytes, bytes]:
         if self._topics.state not in self._source.topics:
             return {}
         records, _ = await StateTopic(self._config.kafka, self._topics.state).read(number)
-        for kind in (STATE, ROUTER):
-            own = read_committed(records, self._identity(number), kind)
-            for topic, at in own.positions.items() if own is not None else ():
-                self._positions.setdefault((topic, number), at)
         return records
+
+    # As a restart does: by the record that was written with the outputs. Returns why it cannot be believed.
+    def _read_positions(self, number: int, records: Mapping[bytes, bytes]) -> str:
+        topics, found, problem = self._topics, dict[Place, int](), ""
+        for kind, names in ((STATE, (topics.ticks, topics.news)), (ROUTER, (topics.articles,))):
+            try:
+                own = read_committed(records, self._identity(number), kind)
+            except SnapshotRefused as error:
+                why = (
+                    f"expected the committed positions in {topics.state} partition {number} to be readable, found them "
+                    f"{error.reason} ({error}). Set them with `fiftytwo rewind`, then verify again"
+                )
+                if kind == STATE:
+                    problem = why
+                else:
+                    self.router_problems[number] = why
+                continue
+            at = own.positions if own is not None else {name: self._group.get((name, number)) for name in names}
+            found |= {(name, number): offset for name in names if (offset := at.get(name)) is not None}
+        self.positions |= self._store.positions(found) if self._store is not None else found
+        return problem
 
     def _start(self, number: int, oldest: Mapping[str, int], records: Mapping[bytes, bytes]) -> AuditStart | None:
         configured = Terms(self._markets, self._config.rules, join_rules_of(self._config.news))

@@ -80,4 +80,5 @@ def rewind(options: Options, *, when: str, application_id: str | None, do: bool)
 def _line(step: Step) -> str:
     moves = ", ".join(f"{topic} {step.committed.get(topic, 'none')} -> {at}" for topic, at in step.target.items())
     start = f"; state from {step.start}" if step.start else ""
-    return f"{step.seat.kind} {step.seat.number}: {moves}, {plural(step.again, 'record')} to read{start}"
+    notes = "".join(f"; {note}" for note in step.notes)
+    return f"{step.seat.kind} {step.seat.number}: {moves}, {plural(step.again, 'record')} to read{start}{notes}"

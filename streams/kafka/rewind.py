@@ -27,11 +27,13 @@ from streams.kafka.restore import BASE, RULES, StateLost, find_start
 from streams.kafka.restorer import StateTopic
 from streams.kafka.security import client_settings
 from streams.kafka.topics import Topics, connect
-from streams.wire.positions import ROUTER, STATE, committed_record
-from streams.wire.snapshots import LATEST, Identity, read_manifest, series_keys
+from streams.wire.positions import ROUTER, STATE, committed_record, read_committed
+from streams.wire.snapshots import LATEST, Identity, SnapshotRefused, read_manifest, series_keys
 
 PATIENCE_SECONDS: Final = SESSION_SECONDS + 5.0
 POLL_SECONDS: Final = 0.5
+UNREADABLE: Final = frozenset({"damaged", "foreign", "missing"})
+"""Why a manifest is refused by every version and configuration."""
 
 
 class RewindRefused(RuntimeError):
@@ -44,11 +46,12 @@ class Step:
 
     Attributes:
         seat: Which.
-        committed: Where its group is now, by topic; without an entry where it is nowhere.
+        committed: Where it is now, by topic: what a worker's start would go by. Without an entry it is nowhere.
         target: Where it is going to be.
-        again: How many records lie between; up to the end where the group is nowhere.
+        again: How many records lie between; up to the end where it is nowhere.
         start: Where its state will come from; empty for the router, which has none.
-        gone: Keys of records of the state topic that lie past the target.
+        gone: Keys of records of the state topic that lie past the target, or that nobody can read.
+        notes: What people should know of it.
     """
 
     seat: Seat
@@ -57,6 +60,7 @@ class Step:
     again: int
     start: str
     gone: tuple[bytes, ...]
+    notes: tuple[str, ...] = ()
 
 
 async def plan(config: Config, *, since_ms: int | None, patience_seconds: float = PATIENCE_SECONDS) -> list[Step]:
@@ -125,18 +129,20 @@ async def _step(
 ) -> Step:
     kafka, topics = config.kafka, Topics(config.kafka.prefix)
     number = seat.number
-    here = {topic: committed[topic, number] for topic in seat.topics if (topic, number) in committed}
+    identity = Identity(kafka.application_id, number, kafka.partitions)
+    records, _ = await state.read(number)
+    group = {topic: committed[topic, number] for topic in seat.topics if (topic, number) in committed}
+    oldest = {topic: bounds[topic, number][0] for topic in seat.topics}
     target = {topic: targets[topic, number] for topic in seat.topics}
+    here, notes = _committed(records, identity, seat, group, is_oldest=target == oldest)
     for topic, at in here.items():
         if target[topic] > at:
             # Between the two nothing was said yet, and skipping it is no rewind.
             target[topic] = at
     again = sum(here.get(topic, bounds[topic, number][1]) - at for topic, at in target.items())
     if seat.kind == ROUTER:
-        return Step(seat, here, target, again, "", ())
-    records, _ = await state.read(number)
-    identity = Identity(kafka.application_id, number, kafka.partitions)
-    gone = _ahead(records, identity, topics, target)
+        return Step(seat, here, target, again, "", (), tuple(notes))
+    gone = _gone(records, identity, topics, target, notes)
     left = {key: value for key, value in records.items() if key not in gone}
     record = committed_record(identity, STATE, target, delivery=kafka.delivery)
     assert record.value is not None
@@ -154,16 +160,55 @@ async def _step(
     except StateLost as error:
         raise RewindRefused(f"{error} Or name a later time") from error
     series = f"snapshot {start.snapshot.manifest.series}" if start.snapshot is not None else "the log"
-    return Step(seat, here, target, again, f"{series} at {dict(start.positions)}", tuple(sorted(gone)))
+    state_from = f"{series} at {dict(start.positions)}"
+    return Step(seat, here, target, again, state_from, tuple(sorted(gone)), tuple(notes))
 
 
-# Snapshots and recorded terms of what is to be read again: they would be believed, or refused at every start.
-def _ahead(records: Mapping[bytes, bytes], identity: Identity, topics: Topics, target: Mapping[str, int]) -> set[bytes]:
+# Where a worker's start would begin: its own record goes before the group's positions, which expire.
+def _committed(
+    records: Mapping[bytes, bytes], identity: Identity, seat: Seat, group: Mapping[str, int], *, is_oldest: bool
+) -> tuple[dict[str, int], list[str]]:
+    try:
+        own = read_committed(records, identity, seat.kind)
+    except SnapshotRefused as error:
+        lacking = [topic for topic in seat.topics if topic not in group]
+        if lacking and not is_oldest:
+            raise RewindRefused(
+                f"expected to know where {seat.kind} {seat.number} is, found its committed positions {error.reason} "
+                f"({error}) and none of the group for {', '.join(lacking)}: only `oldest` is sure to skip nothing"
+            ) from error
+        return dict(group), [f"its committed positions are {error.reason} and are written anew"]
+    if own is None:
+        return dict(group), []
+    here = {topic: own.positions[topic] for topic in seat.topics if topic in own.positions}
+    notes = [
+        f"the group says {group.get(topic, 'none')} for {topic}, the state topic {at}, which holds"
+        for topic, at in here.items()
+        if group.get(topic) != at
+    ]
+    return here, notes
+
+
+# Snapshots and recorded terms of what is to be read again: they would be believed, or refused at every start. What is
+# damaged can tell no position and is refused for ever.
+def _gone(
+    records: Mapping[bytes, bytes], identity: Identity, topics: Topics, target: Mapping[str, int], notes: list[str]
+) -> set[bytes]:
     gone: set[bytes] = set()
     for series, keys in series_keys(records, identity).items():
         if series != LATEST and not series.startswith((BASE, RULES)):
             continue
-        positions = read_manifest(records, identity, series).positions
+        try:
+            positions = read_manifest(records, identity, series).positions
+        except SnapshotRefused as error:
+            if error.reason not in UNREADABLE:
+                raise RewindRefused(
+                    f"expected to know how far snapshot {series!r} of partition {identity.partition} has come, found "
+                    f"{error}. Or rewind with the version and the configuration that wrote it"
+                ) from error
+            notes.append(f"snapshot {series} is {error.reason} and is taken out")
+            gone.update(keys)
+            continue
         at = {topics.ticks: positions.ticks, topics.news: positions.news}
         if any(at[topic] > target[topic] for topic in at):
             gone.update(keys)

@@ -20,6 +20,8 @@ from tests.chaos.proxy import FrameProxy, broker_settings
 from tests.integration.apache import SETTINGS, ApacheBroker
 
 APPLICATION: Final = "chaos"
+DYNAMIC_WORKER: Final = "c"
+"""The worker that comes and goes: it has no lasting name, and commits and takes snapshots as by default."""
 
 
 class Cluster:
@@ -41,7 +43,7 @@ class Cluster:
         self.workers: dict[str, WorkerProcess] = {}
         self.eyes = Eyes(self.config, self._ask_workers)
 
-    def config_of(self, name: str, *, partitions: int) -> Config:
+    def config_of(self, name: str, *, partitions: int, delivery: str = "exactly_once") -> Config:
         """Return the configuration of an application with topics of its own."""
         return Config(
             kafka=Kafka(
@@ -49,6 +51,7 @@ class Cluster:
                 prefix=f"{name}.",
                 application_id=name,
                 partitions=partitions,
+                delivery=delivery,
             ),
             # Doubt comes soon, and snapshots often; a worker takes more than it would at home.
             commits=Commits(timeout_s=3, positions_ms=200, restarts_max=1000),
@@ -83,17 +86,22 @@ class Cluster:
 
     def _environment(self, name: str, port: int) -> dict[str, str]:
         config = self.config
-        return {
+        settings = {
             "FIFTYTWO_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}",
             "FIFTYTWO_KAFKA_APPLICATION_ID": config.kafka.application_id,
             "FIFTYTWO_KAFKA_PREFIX": config.kafka.prefix,
             "FIFTYTWO_KAFKA_PARTITIONS": str(config.kafka.partitions),
+            "FIFTYTWO_MARKETS_MICS": "XNYS",
+            "FIFTYTWO_WEB_PORT": "0",
+        }
+        if name == DYNAMIC_WORKER:
+            return {**settings, "FIFTYTWO_KAFKA_GROUP_INSTANCE_ID": "dynamic"}
+        return {
+            **settings,
             "FIFTYTWO_KAFKA_GROUP_INSTANCE_ID": f"chaos-{name}",
             "FIFTYTWO_COMMITS_TIMEOUT_S": str(config.commits.timeout_s),
             "FIFTYTWO_COMMITS_POSITIONS_MS": str(config.commits.positions_ms),
             "FIFTYTWO_COMMITS_RESTARTS_MAX": str(config.commits.restarts_max),
             "FIFTYTWO_SNAPSHOTS_INTERVAL_S": str(config.snapshots.interval_s),
             "FIFTYTWO_SNAPSHOTS_SHARE_MAX": str(config.snapshots.share_max),
-            "FIFTYTWO_MARKETS_MICS": "XNYS",
-            "FIFTYTWO_WEB_PORT": "0",
         }

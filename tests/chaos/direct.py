@@ -15,8 +15,8 @@ from contextlib import AsyncExitStack
 from random import Random
 from typing import Any, Final
 
-from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 from prometheus_client import CollectorRegistry
 
 from streams.audit.reading import Stream, committed, new_consumer
@@ -25,6 +25,7 @@ from streams.kafka.app import build_ports, terms_of_config
 from streams.kafka.effects import Place
 from streams.kafka.owner import PartitionOwner, Ports, Seat
 from streams.kafka.probe import POINTS
+from streams.kafka.security import client_settings
 from streams.kafka.topics import Topics
 from streams.kafka.transport import keep_raw_records
 from streams.web.metrics import Metrics
@@ -60,6 +61,7 @@ class DirectConsumer:
         self._free: dict[Place, asyncio.Event] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._asking: Any = None
+        self._committing: Any = None
 
     async def __aenter__(self) -> DirectConsumer:
         self._asking = await self._consumer()
@@ -98,6 +100,20 @@ class DirectConsumer:
         """Go on from these offsets."""
         for place, offset in positions.items():
             self._streams[place].seek(offset)
+
+    async def commit(self, positions: Mapping[Any, int]) -> None:
+        """Commit for the group: at-least-once delivery alone asks for it."""
+        if self._committing is None:
+            kafka = self._config.kafka
+            consumer: Any = AIOKafkaConsumer(
+                group_id=kafka.group, enable_auto_commit=False, auto_offset_reset="earliest", **client_settings(kafka)
+            )
+            self._stack.push_async_callback(consumer.stop)
+            await consumer.start()
+            consumer.assign([TopicPartition(topic, self._seat.number) for topic in self._seat.topics])
+            self._committing = consumer
+        places = {TopicPartition(*place): OffsetAndMetadata(at, "") for place, at in positions.items()}
+        await self._committing.commit(places)
 
     async def committed(self, partitions: Iterable[Place]) -> Mapping[Place, int | None]:
         """Return the group's committed offset of each partition."""
@@ -175,7 +191,12 @@ class Lives:
 
         async with DirectConsumer(self._config, seat) as consumer:
             ports = build_ports(
-                self._config, self._terms, consumer, _none, Metrics(CollectorRegistry(), version="chaos"), probe
+                self._config,
+                self._terms,
+                consumer,
+                consumer.commit,
+                Metrics(CollectorRegistry(), version="chaos"),
+                probe,
             )
             owner = PartitionOwner(seat, self._change(ports))
             bringing = consumer.bring_to(owner)
@@ -245,7 +266,3 @@ async def _survived(owner: PartitionOwner) -> bool:
     except Crash:
         return True
     return False
-
-
-async def _none(_: Mapping[Any, int]) -> None:
-    raise KafkaError("positions travel in transactions here")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import RecordsToDelete
 
 from streams.audit.report import Report
@@ -21,7 +21,9 @@ from streams.calendars import load_markets
 from streams.cli import run
 from streams.config import Config, Snapshots
 from streams.kafka.restorer import StateTopic
+from streams.kafka.rewind import plan
 from streams.kafka.topics import Topics, connect
+from streams.wire.positions import COMMITTED, ROUTER, STATE
 from streams.wire.snapshots import Identity, read_manifest, series_keys
 from tests.integration.apache import ApacheBroker
 from tests.integration.feeding import Day, Input, caught_up, config_for, make_topics, write
@@ -143,13 +145,109 @@ def test_verify_judges_what_is_committed_while_a_worker_runs(apache: ApacheBroke
         await make_topics(config)
         records = story(config)
         async with running(config):
-            await write(config, records[: len(records) // 2])
-            feeding = asyncio.create_task(write(config, records[len(records) // 2 :]))
+            # Every partition of every input has been read before: what nobody has begun to read is not judged.
+            begun = 1 + max(at for at, record in enumerate(records) if record.value == b"{")
+            await write(config, records[:begun])
+            await caught_up(config)
+            feeding = asyncio.create_task(write(config, records[begun:]))
             reports = [await check(config) for _ in range(3)]
             await feeding
             await caught_up(config)
 
         assert [report.is_well for report in reports] == [True] * 3, reports
+
+    asyncio.run(work())
+
+
+def test_verify_goes_by_the_positions_that_were_written_with_the_outputs(apache: ApacheBroker, prefix: str) -> None:
+    """Positions of the group that a tool has moved hide nothing."""
+
+    async def work() -> None:
+        async with left_behind(apache, prefix) as config:
+            topics = Topics(prefix)
+            places = [TopicPartition(topic, number) for topic in topics.inputs for number in range(2)]
+            consumer = AIOKafkaConsumer(bootstrap_servers=apache.bootstrap, group_id=config.kafka.group)
+            await plan(config, since_ms=None)  # Waits until the group has forgotten the worker.
+            await consumer.start()
+            try:
+                consumer.assign(places)
+                await consumer.commit(dict.fromkeys(places, 0))
+            finally:
+                await consumer.stop()
+            await rewrite(config, topics.breakouts, lambda records: [])
+
+            report = await check(config)
+
+        assert report.counts.lost > 0
+        assert not [each.problem for each in report.partitions if each.problem]
+
+    asyncio.run(work())
+
+
+def test_nothing_is_well_where_no_worker_ran(apache: ApacheBroker, prefix: str) -> None:
+    """Where nothing is committed nothing must be there, and that proves nothing: no partition is judged."""
+
+    async def work() -> None:
+        config = config_for(apache.bootstrap, prefix)
+        await make_topics(config)
+
+        empty = await check(config)
+        await write(config, story(config))
+        full = await check(config)
+
+        assert [bool(each.problem) for report in (empty, full) for each in report.partitions] == [True] * 8
+        assert not empty.is_well
+        assert "kafka.application_id" in full.partitions[0].problem
+
+    asyncio.run(work())
+
+
+def test_verify_says_that_committed_positions_are_damaged(apache: ApacheBroker, prefix: str) -> None:
+    """The partition is not judged, the text says what to do, and the others are judged."""
+
+    async def work() -> None:
+        async with left_behind(apache, prefix) as config:
+            state = Topics(prefix).state
+            identity = Identity(config.kafka.application_id, 1, config.kafka.partitions)
+            keys = [identity.key(COMMITTED, kind) for kind in (STATE, ROUTER)]
+            await write(config, [Input(state, 1, key, b"no frame") for key in keys])
+
+            report = await check(config)
+
+        problems = {f"{each.kind} {each.partition}": each.problem for each in report.partitions if each.problem}
+        assert list(problems) == ["state 1", "articles 1"]
+        assert all("fiftytwo rewind" in problem for problem in problems.values())
+        assert report.counts.is_well
+        assert not report.is_well
+
+    asyncio.run(work())
+
+
+def test_articles_that_retention_removed_are_no_difference(apache: ApacheBroker, prefix: str) -> None:
+    """Their copies lie before the start; copies of articles that are still there are judged."""
+
+    async def work() -> None:
+        config = config_for(apache.bootstrap, prefix)
+        await make_topics(config)
+        topics = Topics(prefix)
+        day = Day(config, INSTRUMENTS, sessions=1)
+        opening = int(day.sessions[0]["open_ns"])
+        async with running(config):
+            await write(config, [day.article(number, opening + number, INSTRUMENTS[:2]) for number in range(20)])
+            await caught_up(config)
+        await cut(config, {topics.articles: {0: 4, 1: 4}})
+
+        report = await check(config)
+        await rewrite(config, topics.news, removed(-1))
+        without = await check(config)
+
+        fans = [each for each in report.partitions if each.kind == "articles"]
+        assert not [each.problem for each in fans if each.problem]
+        assert fans[0].start == "offset 4"
+        assert sum(each.counts.before for each in fans) == 16
+        assert sum(each.counts.expected for each in fans) > 0
+        assert report.counts.is_well
+        assert without.counts.lost == 1
 
     asyncio.run(work())
 

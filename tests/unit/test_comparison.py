@@ -196,3 +196,16 @@ def test_records_are_named_by_what_they_are_about() -> None:
     headers = [("dlq.topic", b"forged"), ("dlq.topic", b"t"), ("dlq.partition", b"0"), ("dlq.offset", b"9")]
     assert letter_mark(None, b"{", headers, "offset 1").name == "t/0/9"
     assert letter_mark(None, b"{", [], "offset 1").name == ""
+
+
+def test_copies_of_articles_that_retention_removed_lie_before_the_start() -> None:
+    """They come before the first copy that their source is expected to have; what comes after it is unexpected."""
+    both = FanoutComparison("news/0")
+    both.removed_sources.add(1)
+    for source, name in ((0, "a"), (1, "x"), (1, "y")):
+        both.expect(source, mark(name))
+
+    for name in ("v", "a", "w", "x", "made up", "y"):
+        both.find(mark(name))
+
+    assert both.finish().counts == Counts(expected=3, found=6, before=2, unexpected=1)
