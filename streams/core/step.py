@@ -14,11 +14,11 @@ from typing import Final
 
 import numpy as np
 
-from streams.core.closing import judge_again
 from streams.core.compiled import inlined, njit
+from streams.core.corrections import fold_cancel, fold_corrected, session_of
 from streams.core.extremes import extreme_of, see_price
 from streams.core.guard import withhold
-from streams.core.late import fold_late, unsee_late
+from streams.core.late import fold_late
 from streams.core.layout import (
     DOWN,
     ELIGIBLE_HIGH_LOW,
@@ -42,27 +42,22 @@ from streams.core.layout import (
     REJECT_NOT_A_SESSION,
     UP,
 )
-from streams.core.recent import add_print, insert_print, is_recent, remember_id, trade_key
+from streams.core.recent import add_print, is_recent, remember_id, trade_key
 from streams.core.records import bear, fold_accept, fold_action, fold_bar, fold_instrument, fold_status
 from streams.core.roll import roll, set_deadline, tell_clock
 from streams.core.rows import EMITTED_MAX, NEVER_NS, PRINT, PRINTS, UNBORN, VOLUME_MAX
 from streams.core.session_changes import change_row, change_session, closes_at, keep_override
 from streams.core.sessions import session_dated, session_opened
 from streams.core.trades import (
-    add_extremes,
-    belongs,
     clear_bands,
-    count_trade,
     cut_band,
-    fold_extremes,
     fold_in_session,
-    is_last,
     load_trade,
     name_trade,
     set_bands,
     set_segment,
 )
-from streams.core.unsee import IGNORED, unsee_trade
+from streams.core.unsee import IGNORED
 from streams.core.words import prefetch
 from streams.core.world import Row, Rows, World
 
@@ -268,7 +263,7 @@ def _place_tick(world: World, row: Row, record: np.void, buffer: np.ndarray) -> 
     bear(world, row)
     hot = row.hot
     time_ns = np.int64(record["time_ns"])
-    session = _session_of(world, row, np.int64(record["eligible"]), time_ns)
+    session = session_of(world, row, np.int64(record["eligible"]), time_ns)
     if session < 0:
         world.partition["ticks_out_of_session"] += 1
         return
@@ -297,19 +292,6 @@ def _place_tick(world: World, row: Row, record: np.void, buffer: np.ndarray) -> 
     fold_in_session(world, row)
     if record["eligible"] & ELIGIBLE_HIGH_LOW != 0:
         set_segment(row, time_ns)
-
-
-# The session that a trade belongs to, -1 where it belongs to none.
-@njit
-def _session_of(world: World, row: Row, eligible: int, time_ns: int) -> int:
-    first = np.int64(row.market["first"])
-    if row.hot["segment_open_ns"] <= time_ns < row.hot["segment_close_ns"]:
-        session = np.int64(row.warm["session"])
-    else:
-        session = np.int64(session_opened(world.sessions, first, np.int64(row.market["count"]), time_ns))
-    if session >= 0 and belongs(eligible, time_ns, world.sessions[first + session], world.rules):
-        return session
-    return np.int64(-1)
 
 
 # A record of a row that is neither a tick nor skipped: the reason of its refusal, or -1.
@@ -360,87 +342,17 @@ def _fold_change(
         return np.int64(-1)
     if kind == KIND_CANCEL:
         bear(world, row)
-        _fold_cancel(world, row, record, np.int64(record["extra"]), buffer)
+        fold_cancel(world, row, record, np.int64(record["extra"]), buffer)
         return np.int64(-1)
     if kind == KIND_CORRECT:
         detail = details[record["extra"]]
         if detail["time_ns"] > latest_ns:
             return np.int64(REJECT_FUTURE_TIME)
         bear(world, row)
-        number = _fold_cancel(world, row, record, np.int64(detail["market"]), buffer)
+        number = fold_cancel(world, row, record, np.int64(detail["market"]), buffer)
         if number != IGNORED:
-            _fold_corrected(world, row, detail, buffer, number)
+            fold_corrected(world, row, detail, buffer, number)
     return np.int64(-1)
-
-
-# Takes a trade back; what it was among the last prices, or IGNORED.
-@njit
-def _fold_cancel(world: World, row: Row, record: np.void, venue: int, buffer: np.ndarray) -> int:
-    time_ns = np.int64(record["time_ns"])
-    session = _session_of(world, row, np.int64(record["eligible"]), time_ns)
-    if session < 0:
-        world.partition["ticks_out_of_session"] += 1
-        return np.int64(IGNORED)
-    date = np.int64(world.sessions[np.int64(row.market["first"]) + session]["date"])
-    load_trade(
-        world,
-        np.int64(record["time_ns"]),
-        np.int64(record["price"]),
-        np.int64(record["size"]),
-        np.int64(record["eligible"]),
-        record["conditions"],
-    )
-    start, length = np.int64(record["trade_id_start"]), np.int64(record["trade_id_length"])
-    name_trade(world, row, start, length, venue, buffer, date)
-    if date == row.hot["date"]:
-        number = unsee_trade(world, row)
-        if record["kind"] == KIND_CANCEL:
-            judge_again(world, row)
-        return number
-    if date > row.hot["date"]:
-        world.partition["cancels_unknown"] += 1
-        return np.int64(IGNORED)
-    return np.int64(-1) if unsee_late(world, row, date) else np.int64(IGNORED)
-
-
-# The trade that takes the place of one that was taken back: no measure runs, and only the last price that it was can
-# it be again.
-@njit
-def _fold_corrected(world: World, row: Row, detail: np.void, buffer: np.ndarray, number: int) -> None:
-    warm = row.warm
-    time_ns = np.int64(detail["time_ns"])
-    world.partition["corrections"] += 1
-    session = _session_of(world, row, np.int64(detail["eligible"]), time_ns)
-    if session < 0:
-        judge_again(world, row)
-        return
-    date = np.int64(world.sessions[np.int64(row.market["first"]) + session]["date"])
-    load_trade(
-        world,
-        np.int64(detail["time_ns"]),
-        np.int64(detail["price"]),
-        np.int64(detail["size"]),
-        np.int64(detail["eligible"]),
-        detail["conditions"],
-    )
-    start, length = np.int64(detail["trade_id_start"]), np.int64(detail["trade_id_length"])
-    name_trade(world, row, start, length, np.int64(detail["venue"]), buffer, date)
-    trade = world.trade
-    if date != row.hot["date"]:
-        if date < row.hot["date"]:
-            fold_late(world, row, date)
-        return
-    count_trade(row, trade)
-    replaces = number >= 0 and is_last(row, trade)
-    if trade["eligible"] & ELIGIBLE_HIGH_LOW != 0:
-        trade["is_last"] = 1 if replaces else 0
-        if warm["closed"] == 0 and warm["traded"] != 0:
-            fold_extremes(world, row)
-        else:
-            add_extremes(row, trade)
-    if replaces:
-        insert_print(row, trade, number)
-    judge_again(world, row)
 
 
 # Why a clock record is refused, or -1: a partition lives in real time or in a replay, never in both.

@@ -1,0 +1,108 @@
+"""Trades that are taken back or corrected: which session they belong to, and what they leave behind."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streams.core.closing import judge_again
+from streams.core.compiled import njit
+from streams.core.late import fold_late, unsee_late
+from streams.core.layout import ELIGIBLE_HIGH_LOW, KIND_CANCEL
+from streams.core.recent import insert_print
+from streams.core.sessions import session_opened
+from streams.core.trades import (
+    add_extremes,
+    belongs,
+    count_trade,
+    fold_extremes,
+    is_last,
+    load_trade,
+    name_trade,
+)
+from streams.core.unsee import IGNORED, unsee_trade
+from streams.core.world import Row, World
+
+
+@njit
+def session_of(world: World, row: Row, eligible: int, time_ns: int) -> int:
+    """Return the session that a trade belongs to, -1 where it belongs to none."""
+    first = np.int64(row.market["first"])
+    if row.hot["segment_open_ns"] <= time_ns < row.hot["segment_close_ns"]:
+        session = np.int64(row.warm["session"])
+    else:
+        session = np.int64(session_opened(world.sessions, first, np.int64(row.market["count"]), time_ns))
+    if session >= 0 and belongs(eligible, time_ns, world.sessions[first + session], world.rules):
+        return session
+    return np.int64(-1)
+
+
+@njit
+def fold_cancel(world: World, row: Row, record: np.void, venue: int, buffer: np.ndarray) -> int:
+    """Take a trade back; return what it was among the last prices, or IGNORED."""
+    time_ns = np.int64(record["time_ns"])
+    session = session_of(world, row, np.int64(record["eligible"]), time_ns)
+    if session < 0:
+        world.partition["ticks_out_of_session"] += 1
+        return np.int64(IGNORED)
+    date = np.int64(world.sessions[np.int64(row.market["first"]) + session]["date"])
+    load_trade(
+        world,
+        np.int64(record["time_ns"]),
+        np.int64(record["price"]),
+        np.int64(record["size"]),
+        np.int64(record["eligible"]),
+        record["conditions"],
+    )
+    start, length = np.int64(record["trade_id_start"]), np.int64(record["trade_id_length"])
+    name_trade(world, row, start, length, venue, buffer, date)
+    if date == row.hot["date"]:
+        number = unsee_trade(world, row)
+        if record["kind"] == KIND_CANCEL:
+            judge_again(world, row)
+        return number
+    if date > row.hot["date"]:
+        world.partition["cancels_unknown"] += 1
+        return np.int64(IGNORED)
+    return np.int64(-1) if unsee_late(world, row, date) else np.int64(IGNORED)
+
+
+@njit
+def fold_corrected(world: World, row: Row, detail: np.void, buffer: np.ndarray, number: int) -> None:
+    """Put a trade in the place of one that was taken back, which was this one of the last prices.
+
+    No measure runs, and only the last price that it was can it be again.
+    """
+    warm = row.warm
+    time_ns = np.int64(detail["time_ns"])
+    world.partition["corrections"] += 1
+    session = session_of(world, row, np.int64(detail["eligible"]), time_ns)
+    if session < 0:
+        judge_again(world, row)
+        return
+    date = np.int64(world.sessions[np.int64(row.market["first"]) + session]["date"])
+    load_trade(
+        world,
+        np.int64(detail["time_ns"]),
+        np.int64(detail["price"]),
+        np.int64(detail["size"]),
+        np.int64(detail["eligible"]),
+        detail["conditions"],
+    )
+    start, length = np.int64(detail["trade_id_start"]), np.int64(detail["trade_id_length"])
+    name_trade(world, row, start, length, np.int64(detail["venue"]), buffer, date)
+    trade = world.trade
+    if date != row.hot["date"]:
+        if date < row.hot["date"]:
+            fold_late(world, row, date)
+        return
+    count_trade(row, trade)
+    replaces = number >= 0 and is_last(row, trade)
+    if trade["eligible"] & ELIGIBLE_HIGH_LOW != 0:
+        trade["is_last"] = 1 if replaces else 0
+        if warm["closed"] == 0 and warm["traded"] != 0:
+            fold_extremes(world, row)
+        else:
+            add_extremes(row, trade)
+    if replaces:
+        insert_print(row, trade, number)
+    judge_again(world, row)
