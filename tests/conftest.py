@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from streams.kafka.embedded import EmbeddedBroker
 from tests.integration.apache import ApacheBroker, ApacheUnavailable
 from tests.needs import NOT_RUN, require
+
+# What a test draws is the same in every run, so that a failure is repeated by running again; where a number of examples
+# is asked for they are drawn anew each time.
+settings.register_profile("repeatable", derandomize="FIFTYTWO_EXAMPLES" not in os.environ)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
