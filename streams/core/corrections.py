@@ -18,7 +18,6 @@ from streams.core.trades import (
     fold_extremes,
     is_last,
     load_trade,
-    name_trade,
 )
 from streams.core.unsee import IGNORED, PAST, unsee_trade
 from streams.core.world import Row, World
@@ -48,14 +47,18 @@ def fold_cancel(world: World, row: Row, record: np.void, venue: int, buffer: np.
     date = np.int64(world.sessions[np.int64(row.market["first"]) + session]["date"])
     load_trade(
         world,
+        row,
         np.int64(record["time_ns"]),
         np.int64(record["price"]),
         np.int64(record["size"]),
         np.int64(record["eligible"]),
         record["conditions"],
+        venue,
+        date,
+        np.int64(record["trade_id_start"]),
+        np.int64(record["trade_id_length"]),
+        buffer,
     )
-    start, length = np.int64(record["trade_id_start"]), np.int64(record["trade_id_length"])
-    name_trade(world, row, start, length, venue, buffer, date)
     if date == row.hot["date"]:
         number = unsee_trade(world, row, bool(record["kind"] != KIND_CANCEL))
         if record["kind"] == KIND_CANCEL:
@@ -93,14 +96,18 @@ def fold_corrected(world: World, row: Row, detail: np.void, buffer: np.ndarray, 
         return
     load_trade(
         world,
+        row,
         np.int64(detail["time_ns"]),
         np.int64(detail["price"]),
         np.int64(detail["size"]),
         np.int64(detail["eligible"]),
         detail["conditions"],
+        np.int64(detail["venue"]),
+        date,
+        np.int64(detail["trade_id_start"]),
+        np.int64(detail["trade_id_length"]),
+        buffer,
     )
-    start, length = np.int64(detail["trade_id_start"]), np.int64(detail["trade_id_length"])
-    name_trade(world, row, start, length, np.int64(detail["venue"]), buffer, date)
     trade = world.trade
     if date != row.hot["date"]:
         if date < row.hot["date"]:

@@ -173,8 +173,14 @@ def insert_print(row: Row, trade: np.void, number: int) -> None:
 
 
 @njit
-def move_triggers(warm: np.void, number: int) -> None:
-    """Let signals know that a print is gone: those after it have moved up, and with them the first after a trigger."""
+def move_triggers(warm: np.void, number: int) -> int:
+    """Let signals know that a print is gone: those after it have moved up, and with them the first after a trigger.
+
+    Returns whose moved, a bit a machine.
+    """
+    moved = np.int64(0)
     for machine in range(FIRST_CLOSE):
         if warm["trigger_print"][machine] > number:
             warm["trigger_print"][machine] -= 1
+            moved |= np.int64(1) << machine
+    return moved

@@ -53,7 +53,6 @@ from streams.core.trades import (
     cut_band,
     fold_in_session,
     load_trade,
-    name_trade,
     set_bands,
     set_segment,
 )
@@ -271,14 +270,18 @@ def _place_tick(world: World, row: Row, record: np.void, buffer: np.ndarray) -> 
     date = np.int64(found["date"])
     load_trade(
         world,
+        row,
         np.int64(record["time_ns"]),
         np.int64(record["price"]),
         np.int64(record["size"]),
         np.int64(record["eligible"]),
         record["conditions"],
+        np.int64(record["extra"]),
+        date,
+        np.int64(record["trade_id_start"]),
+        np.int64(record["trade_id_length"]),
+        buffer,
     )
-    start, length = np.int64(record["trade_id_start"]), np.int64(record["trade_id_length"])
-    name_trade(world, row, start, length, np.int64(record["extra"]), buffer, date)
     is_over = world.partition["clock_ns"] >= found["close_ns"] + world.rules["grace_ns"]
     if is_over or date < hot["date"] or (date == hot["date"] and row.warm["closed"] != 0):
         fold_late(world, row, date)

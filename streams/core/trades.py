@@ -67,27 +67,34 @@ def belongs(eligible: int, time_ns: int, session: np.void, rules: np.void) -> bo
 
 
 @njit
-def load_trade(world: World, time_ns: int, price: int, size: int, eligible: int, conditions: np.ndarray) -> None:
-    """Make the trade of a record, or of the detail of one, the world's trade; `name_trade` completes it."""
+def load_trade(
+    world: World,
+    row: Row,
+    time_ns: int,
+    price: int,
+    size: int,
+    eligible: int,
+    conditions: np.ndarray,
+    venue: int,
+    session_date: int,
+    start: int,
+    length: int,
+    buffer: Bytes,
+) -> None:
+    """Make the trade of a record, or of the detail of one, the world's trade; its id is bytes of the buffer."""
     trade = world.trade
     trade["time_ns"] = time_ns
     trade["price"] = price
     trade["size"] = size
     trade["eligible"] = eligible
-    for position in range(CONDITION_COUNT):
-        trade["conditions"][position] = conditions[position]
-
-
-@njit
-def name_trade(world: World, row: Row, start: int, length: int, venue: int, buffer: Bytes, session_date: int) -> None:
-    """Give the world's trade its id, which is `length` bytes of the buffer, its venue and its kind."""
-    trade = world.trade
     trade["venue"] = venue
     trade["key"] = trade_key(buffer, start, length, venue, session_date)
-    trade["kind"] = _kind(np.int64(trade["eligible"]), row.warm["reopening"] != 0)
+    trade["kind"] = _kind(eligible, row.warm["reopening"] != 0)
     trade["is_last"] = 0
     trade["side"] = 0
     trade["ordinal"] = 0
+    for position in range(CONDITION_COUNT):
+        trade["conditions"][position] = conditions[position]
     for position in range(TRADE_ID_BYTES):
         trade["trade_id"][position] = buffer[start + position] if position < length else 0
 

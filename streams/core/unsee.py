@@ -79,15 +79,13 @@ def unsee_trade(world: World, row: Row, is_corrected: bool) -> int:
     number = find_print(hot, warm, row.tape, price, key, time_ns)
     if number >= 0:
         take_print(hot, warm, row.tape, number)
-    first_after = warm["trigger_print"].copy()
-    if number >= 0:
-        move_triggers(warm, number)
+    moved = move_triggers(warm, number) if number >= 0 else np.int64(0)
     for machine in range(FIRST_CLOSE):
         if is_live(warm, np.int64(machine)):
             _unsee_signal(world, row, np.int64(machine))
     if is_corrected:
         for machine in range(FIRST_CLOSE):
-            warm["trigger_print"][machine] = first_after[machine]
+            warm["trigger_print"][machine] += (moved >> machine) & 1
     return number
 
 
