@@ -6,11 +6,10 @@ import hashlib
 from collections import namedtuple
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 import numpy as np
-from msgspec import Struct
 
 from streams.core.engine import Engine, Folded
 from streams.core.layout import (
@@ -57,7 +56,7 @@ _OUT_FIELDS: Final = tuple(
 )
 # One output as a tuple whose fields are named as those of the array: a type that no checker can know.
 _Plain: TypeAlias = Any
-_Output: _Plain = namedtuple("_Output", OUT.names or ())
+_Output: _Plain = namedtuple("_Output", OUT.names or ())  # type: ignore[misc]  # names that are not written here
 RETURN_FAMILIES: Final = (
     FAMILY_SESSION_RETURN,
     FAMILY_MTD,
@@ -68,7 +67,7 @@ RETURN_FAMILIES: Final = (
 )
 
 
-class Trade(Struct, frozen=True):
+class Trade(NamedTuple):
     """The trade behind a signal: time in nanoseconds, price in units of 1e-8."""
 
     time_ns: int
@@ -77,7 +76,7 @@ class Trade(Struct, frozen=True):
     conditions: tuple[str, ...]
 
 
-class Level(Struct, frozen=True):
+class Level(NamedTuple):
     """A 52-week level and how it was built. Prices in units of 1e-8, dates in days since 1970."""
 
     price: int
@@ -95,7 +94,7 @@ class Level(Struct, frozen=True):
     extreme_unknown: bool
 
 
-class Breakout(Struct, frozen=True):
+class Breakout(NamedTuple):
     """What only a breakout of a level has."""
 
     trigger_kind: str
@@ -115,7 +114,7 @@ class Breakout(Struct, frozen=True):
     returns: dict[str, float | None]
 
 
-class Suspicion(Struct, frozen=True):
+class Suspicion(NamedTuple):
     """What only a suspected split has: the close before, the ratio it looks like, and what was withheld meanwhile."""
 
     last_close: int
@@ -126,7 +125,7 @@ class Suspicion(Struct, frozen=True):
     lost: int
 
 
-class Measure(Struct, frozen=True):
+class Measure(NamedTuple):
     """What only a momentum or proximity signal has: its value now, its base and its thresholds."""
 
     value: float | None
@@ -136,7 +135,7 @@ class Measure(Struct, frozen=True):
     exit: float | None
 
 
-class Signal(Struct, frozen=True):
+class Signal(NamedTuple):
     """One transition of one signal.
 
     Attributes:
