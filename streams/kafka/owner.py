@@ -30,6 +30,7 @@ from streams.kafka.cursors import RecordsMissing
 from streams.kafka.effects import Place
 from streams.kafka.fetched import Fetched
 from streams.kafka.logs import note
+from streams.kafka.memory import OutputBudget
 from streams.kafka.pacing import CommitPace
 from streams.kafka.partition import Runtime
 from streams.kafka.probe import DURING_RESTORE, Probe, passed
@@ -148,6 +149,7 @@ class Ports:
         settings: When is committed and when is given up.
         pace: What the commits of all partitions may take together.
         metrics: What is counted and measured.
+        budget: What their outputs may hold together.
         events: Told how partitions stand.
         probe: Told how far each commit and replay has come.
     """
@@ -158,6 +160,7 @@ class Ports:
     settings: Commits
     pace: CommitPace
     metrics: Metrics
+    budget: OutputBudget = field(default_factory=OutputBudget)
     events: Events = field(default_factory=Events)
     probe: Probe = passed
 
@@ -261,6 +264,7 @@ class PartitionOwner:
                 metrics=ports.metrics,
                 settings=ports.settings,
                 pace=ports.pace,
+                budget=ports.budget,
                 state=restored.state,
                 on_live=lambda live: ports.events.live(seat, live),
                 on_stall=self._stalled,
