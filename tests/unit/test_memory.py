@@ -23,12 +23,11 @@ def test_budget_is_spent_by_all_together_and_returned_by_each() -> None:
     """What one holds is said anew each time; who is forgotten holds nothing."""
     budget = OutputBudget(100)
 
-    budget.hold("a", 60)
-    budget.hold("b", 30)
-    budget.hold("a", 69)
-    assert not budget.is_spent
-    budget.hold("b", 31)
-    assert budget.is_spent
-    budget.hold("a", 0)
-    budget.hold("a", 68)
-    assert not budget.is_spent
+    held = [("a", 60), ("b", 30), ("a", 69), ("b", 31), ("a", 0), ("a", 68)]
+
+    spent = []
+    for owner, count in held:
+        budget.hold(owner, count)
+        spent.append(budget.is_spent)
+
+    assert spent == [False, False, False, True, False, False]
