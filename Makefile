@@ -18,6 +18,9 @@ UNCOMPILED_TESTS = \
 	tests/unit/test_instruments.py tests/unit/test_signals.py tests/unit/test_ticks.py tests/unit/test_units.py \
 	tests/unit/test_window.py tests/property/test_band.py tests/property/test_tick_decoding.py
 
+# Tests wait for brokers half of the time: two processes, each with brokers of its own, and whoever is idle takes over.
+PARALLEL = -n 2 --dist worksteal
+
 .PHONY: help demo warm test lint format chaos chaos-short benchmark gate clean \
 	bench bench-quick bench-shapes bench-latency bench-report bench-all
 
@@ -48,9 +51,10 @@ demo: warm
 warm: $(VENV)/.stamp-demo
 	@$(BIN)/fiftytwo warm
 
-test: lint
-	$(BIN)/python -m pytest $(ARGS)
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -W error::RuntimeWarning -m pytest -q -m "not compiled_only" $(UNCOMPILED_TESTS)
+# Compiled once beforehand, so that the processes do not each compile the same.
+test: lint warm
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -W error::RuntimeWarning -m pytest -q $(PARALLEL) -m "not compiled_only" $(UNCOMPILED_TESTS)
 
 lint: $(VENV)/.stamp-test $(LINT_VENV)/.stamp
 	$(LINT_VENV)/bin/ruff check .

@@ -6,10 +6,15 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from streams.kafka.embedded import EmbeddedBroker
 from tests.integration.apache import ApacheBroker, ApacheUnavailable
 from tests.needs import NOT_RUN, require
+
+# The same examples in every run, so that a failure is of the change at hand; others: `--hypothesis-profile=default`.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
