@@ -37,7 +37,9 @@ SET_BYTES: Final = 2_048
 PACE_SECONDS: Final = 0.03
 """Between two sets, so that a commit comes after every few: a story in one commit would have one point to die at."""
 
-LIFE_SECONDS_MAX: Final = 10.0
+LIFE_SECONDS_MAX: Final = 20.0
+"""It may wait for the time-out of a transaction that another seat's death has left open in its state."""
+
 FAR: Final = 1 << 62
 
 
