@@ -32,6 +32,7 @@ from streams.core.layout import (
 from streams.core.momentum import derive_bases, derive_measures, expire_measures
 from streams.core.rows import BREAKOUT_OFF, KEPT_PRICES, NEVER_NS
 from streams.core.window import (
+    UNFIT,
     average_true_range,
     breakout_history,
     broke_bit,
@@ -55,10 +56,11 @@ def close_session(world: World, row: Row) -> None:
     reject_held_prints(world, row)
     close, source = close_of(row)
     warm["judged_close"] = close
+    warm["judged_source"] = source
     for machine in range(FIRST_CLOSE):
-        judge(world, row, np.int64(machine), close, source)
+        judge(world, row, np.int64(machine), close)
     for machine in range(FIRST_CLOSE, MACHINES):
-        judge_close(world, row, np.int64(machine), close, source)
+        judge_close(world, row, np.int64(machine), close)
 
 
 @njit
@@ -97,6 +99,7 @@ def roll(world: World, row: Row, session: int, time_ns: int, clock_ns: int) -> N
     warm["stated_close"] = 0
     warm["stated_source"] = CLOSE_NONE
     warm["judged_close"] = 0
+    warm["judged_source"] = CLOSE_NONE
     set_symbol(row.cold, np.int64(hot["date"]))
     for machine in range(MACHINES):
         forget_signals(row, np.int64(machine))
@@ -108,6 +111,7 @@ def begin_prints(row: Row) -> None:
     row.hot["prints"] = 0
     row.warm["prints_from"] = 0
     row.warm["traded"] = 0
+    row.warm["latest"] = 0
     row.cold["held_prints"] = 0
     row.cold["held_ordinal"] = 0
     forget_prices(row.warm)
@@ -122,7 +126,8 @@ def derive_session(world: World, row: Row) -> None:
     derive_levels(world, row)
     for machine in range(MACHINES):
         forget_signals(row, np.int64(machine))
-        arm(world, row, np.int64(machine), is_full(warm, np.int64(machine)), np.int64(0))
+        extreme = np.int64(0) if machine >= FIRST_CLOSE else extreme_of(warm, np.int64(machine & 1))
+        arm(world, row, np.int64(machine), is_full(warm, np.int64(machine)), extreme)
     derive_bases(world, row, np.int64(warm["session"]), is_full(warm, np.int64(0)))
     derive_measures(world, row, previous_base, previous_date, np.int64(warm["open_ns"]), np.int64(0))
 
@@ -155,6 +160,8 @@ def derive_levels(world: World, row: Row) -> None:
         warm["window_end"][window] = world.sessions[first + max(session - 1, 0)]["date"]
         for side in range(2):
             _derive_level(world, row, np.int64(2 * window + side), start, end)
+            if warm["level"][2 * window + side] == UNFIT:
+                warm["window_status"][window] = WINDOW_PARTIAL
             if window == 0 and world.rules["machine"][FIRST_CLOSE + side] != 0:
                 _derive_level(world, row, np.int64(FIRST_CLOSE + side), start, end)
 
@@ -198,13 +205,15 @@ def judge_bar(world: World, row: Row, index: int, session: int) -> None:
             is_judged = window_coverage(world, row, session, np.int64(window))[0] == WINDOW_FULL
         begins = window_first(world, row, session, np.int64(window))
         start = np.int64(world.sessions[np.int64(row.market["first"]) + begins]["date"])
+        highest = window_level(world, row, start, date, np.int64(2 * window + UP))[0] if is_judged else np.int64(0)
+        lowest = window_level(world, row, start, date, np.int64(2 * window + DOWN))[0] if is_judged else np.int64(0)
         for side in range(2):
             machine = np.int64(2 * window + side)
             broke = False
-            if is_judged:
-                level = window_level(world, row, start, date, machine)[0]
+            if highest > 0 and lowest > 0:
+                level = highest if side == UP else lowest
                 price = np.int64(bar["high"]) if side == UP else np.int64(bar["low"])
-                broke = level > 0 and reaches(price, first_price(world.rules, level, np.int64(side)), np.int64(side))
+                broke = reaches(price, first_price(world.rules, level, np.int64(side)), np.int64(side))
             bit = broke_bit(machine)
             if window == 0:
                 flags = flags | bit if broke else flags & ~bit
@@ -293,11 +302,10 @@ def _store_bar(row: Row, clock_ns: int) -> None:
             flags = np.int64(BAR_TRADED)
             flags |= BAR_UNKNOWN_UP if warm["extreme_unknown"][UP] != 0 else 0
             flags |= BAR_UNKNOWN_DOWN if warm["extreme_unknown"][DOWN] != 0 else 0
-            close = close_of(row)[0]
             bar["open"] = warm["open"]
             bar["high"] = high
             bar["low"] = low
-            bar["close"] = close if close > 0 else warm["latest"]
+            bar["close"] = _close_to_keep(row, high, low)
             bar["volume"] = row.hot["volume"]
     for machine in range(FIRST_CLOSE):
         if warm["standing"][machine] > 0:
@@ -307,6 +315,17 @@ def _store_bar(row: Row, clock_ns: int) -> None:
                 marks |= triggered_bit(np.int64(machine))
     bar["flags"] = flags
     bar["marks"] = marks
+
+
+# A bar needs a close. Where no trade is left that may set one, it is the latest print that counted for extremes alone,
+# as near to it as what is left of them: that print may have been cancelled too.
+@njit
+def _close_to_keep(row: Row, high: int, low: int) -> int:
+    close = close_of(row)[0]
+    if close > 0:
+        return close
+    latest = np.int64(row.warm["latest"])
+    return high if latest == 0 else min(max(latest, low), high)
 
 
 # The best prices of the session that ends, for what is cancelled or comes late.

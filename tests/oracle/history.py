@@ -71,7 +71,6 @@ class History:
         self.bars: dict[date, Bar] = {}
         self.actions: dict[str, Action] = {}
         self.listed: date | None = None
-        self.tick_size: Fraction | None = None
 
     def store(self, bar: Bar) -> bool:
         """Keep a bar, in place of the one of its date; of too many the oldest goes. Say whether this one was kept."""
@@ -163,6 +162,8 @@ class History:
         before = self.calendar.sessions[index].date
         bars = self.visible(index)
         traded = [bars[day] for day in sorted(bars) if day < before and bars[day].traded]
+        if not all(self._fits(price, bar, index) for bar in traded for price in (bar.high, bar.low)):
+            return None
         prices = [
             tuple(self._adjusted(price, bar, index) for price in (bar.high, bar.low, bar.close)) for bar in traded
         ]
@@ -184,6 +185,8 @@ class History:
         if not traded:
             return None
         bar = traded[-1]
+        if not self._fits(bar.close, bar, index):
+            return None
         return Level(self._adjusted(bar.close, bar, index), bar.date, bar.close, self.factor(bar.date, index))
 
     def fresh(self, index: int, family: str) -> bool:
