@@ -152,7 +152,7 @@ class Oracle:
             calendar.cancelled.add(record.date)
             for row in rows:
                 row.cancel_session(record.date)
-        elif record.close_ns is not None and not any(row.index == index and row.closed for row in rows):
+        elif record.close_ns is not None:
             calendar.shorten(index, record.close_ns)
         return None
 
@@ -177,7 +177,10 @@ class Oracle:
         index = calendar.on(bar.date)
         if index is None:
             return "not_a_session"
-        if reference_ns is not None and calendar.sessions[index].close_ns > reference_ns:
+        session = calendar.sessions[index]
+        # A session that the exchange cancelled is over.
+        close_ns = session.open_ns if bar.date in calendar.cancelled else session.close_ns
+        if reference_ns is not None and close_ns > reference_ns:
             return "session_not_closed"
         self.counts[self._row(bar.instrument).bar(bar)] += 1
         return None

@@ -55,8 +55,10 @@ class Writer(Protocol):
 
 
 def cancelled(writer: Writer) -> dict[str, Any] | None:
-    """Draw a trade to take back: one that something hangs on, one of the latest, or one that never was."""
+    """Draw a trade to take back: one that something hangs on, a late or a past one, one that never was."""
     instrument = writer.pick(writer.instruments)
+    back = min(writer.pick((0, 0, 0, 0, 0, 0, 1, 1, 1, 2)), writer.index)
+    since, until = writer.market[writer.index - back].open_ns, writer.market[writer.index - back + 1].open_ns
     row = writer.oracle.rows.get(instrument)
     gone = {each["trade_id"] for each in writer.records if each.get("type") in ("cancel", "correct")}
     ticks = [
@@ -65,7 +67,7 @@ def cancelled(writer: Writer) -> dict[str, Any] | None:
         if each.get("type") is None
         and each["instrument"] == instrument
         and each.get("trade_id") not in {None, *gone}
-        and each["time"] >= writer.market[writer.index].open_ns
+        and since <= each["time"] < until
     ]
     if not ticks:
         return None
@@ -88,6 +90,8 @@ def corrected(writer: Writer, original: dict[str, Any]) -> dict[str, Any]:
         correction["conditions"] = list(writer.pick((("@",), ("I",), ("Z",), ("F", "6"))))
     if writer.number(4) == 0:
         correction["trade_id"] = f"C{len(writer.records)}"
+    if writer.number(11) == 0:
+        correction["time"] = original["time"] + writer.pick((1, SECOND, -SECOND, -24 * HOUR))
     return correction
 
 
