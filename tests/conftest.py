@@ -15,7 +15,7 @@ from tests.needs import NOT_RUN, require
 
 # What a test draws is the same in every run, so that a failure is repeated by running again; where a number of examples
 # is asked for they are drawn anew each time.
-settings.register_profile("repeatable", derandomize="FIFTYTWO_EXAMPLES" not in os.environ)
+settings.register_profile("repeatable", derandomize="FIFTYTWO_EXAMPLES" not in os.environ, deadline=None)
 settings.load_profile("repeatable")
 
 

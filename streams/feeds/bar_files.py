@@ -349,7 +349,7 @@ def _instrument_of_file(source: Source, reading: Reading) -> str:
     if reading.instrument is not None:
         return reading.instrument
     if source.path is None:
-        raise AskedWrongly("standard input: expected --instrument MIC:SYMBOL or a column that says whose bars they are")
+        raise AskedWrongly(f"{source.name}: expected --instrument MIC:SYMBOL or a column that says whose bars they are")
     if reading.mic is not None:
         return f"{reading.mic}:{source.path.stem}"
     try:

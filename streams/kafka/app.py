@@ -28,6 +28,7 @@ from streams.kafka.agents import add_agent
 from streams.kafka.assignment import Assignment
 from streams.kafka.dlq import DeadLetters
 from streams.kafka.fetched import Fetched
+from streams.kafka.memory import fetch_bytes
 from streams.kafka.owner import Consumer, Ports, Seat
 from streams.kafka.pacing import CommitPace, SnapshotPace
 from streams.kafka.partition import PartitionSettings
@@ -122,6 +123,12 @@ class StreamsApp(faust.App):
             await self.partitions.revoke()
         await super()._on_partitions_revoked(revoked)
 
+    async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        await super()._on_partitions_assigned(assigned, generation_id)
+        if not assigned and not self.should_stop:
+            # A spare worker: nothing is sought, so nobody else would say that the group has decided.
+            await self.partitions.assign(frozenset())
+
     async def crashed_with(self) -> BaseException:
         """Wait until a service of the app crashes and return why."""
         await self._crashed.wait()
@@ -152,7 +159,7 @@ def build_app(
         broker_heartbeat_interval=HEARTBEAT_SECONDS,
         consumer_group_instance_id=member,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=kafka.fetch_bytes,
+        consumer_max_fetch_size=fetch_bytes(kafka),
         agent_supervisor=CrashingSupervisor,
         stream_buffer_maxsize=BUFFER_SETS_MAX,
         stream_wait_empty=False,
