@@ -22,11 +22,13 @@ import numpy.typing as npt
 from streams.core.compiled import inlined, njit
 from streams.core.layout import (
     ELIGIBLE_BY_CONDITION,
+    ELIGIBLE_CLOSE,
     ELIGIBLE_CLOSE_CORRECTED,
     ELIGIBLE_CLOSE_OFFICIAL,
     ELIGIBLE_EXTENDED,
     ELIGIBLE_HIGH_LOW,
     ELIGIBLE_LAST,
+    ELIGIBLE_LATE,
     ELIGIBLE_OPENING,
     ELIGIBLE_PLAIN,
     ELIGIBLE_REOPENING,
@@ -73,10 +75,12 @@ _ALL_MARKS: Final = (
     | ELIGIBLE_REOPENING
     | ELIGIBLE_CLOSE_OFFICIAL
     | ELIGIBLE_CLOSE_CORRECTED
+    | ELIGIBLE_LATE
     | LAST_CONDITIONAL
     | CODE_UNKNOWN
 )
 _EXTENDED_CODES: Final = ("T", "U")
+_EXTENDED_ON_TIME: Final = "T"
 _TABLE = Path(__file__).with_name("conditions.csv")
 
 
@@ -146,6 +150,18 @@ def combine(table: npt.NDArray[np.int16], profile: int, codes: npt.NDArray[np.in
     return allowed | marks
 
 
+def in_extended_hours(eligible: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    """Return the ELIGIBLE bits of trades as the extended scope reads them.
+
+    What is not eligible only because it was made outside regular hours is eligible there, for last too unless it is
+    late or derived. Its session has no auction after its end, and no official close is its own.
+    """
+    outside = (eligible & (ELIGIBLE_HIGH_LOW | ELIGIBLE_EXTENDED)) == ELIGIBLE_EXTENDED
+    counts = np.where(eligible & ELIGIBLE_LATE, ELIGIBLE_HIGH_LOW, ELIGIBLE_HIGH_LOW | ELIGIBLE_LAST)
+    found = np.where(outside, eligible | counts, eligible) & ~(ELIGIBLE_CLOSE | ELIGIBLE_BY_CONDITION)
+    return found.astype(np.int16)
+
+
 def venue_number(venue: str | None) -> int:
     """Return the number that stands for a venue: the bytes of its first characters, 0 without one.
 
@@ -168,4 +184,5 @@ def _bits(line: dict[str, str]) -> int:
         bits |= ELIGIBLE_LAST
     if bits & ELIGIBLE_HIGH_LOW or line["code"] in _EXTENDED_CODES:
         bits |= ELIGIBLE_EXTENDED
+        bits |= 0 if line["last"] == "yes" or line["code"] == _EXTENDED_ON_TIME else ELIGIBLE_LATE
     return bits
