@@ -27,7 +27,7 @@ VENUES = (None, None, None, "N", "Q", "XNYS", "D")
 ORIGINAL = ("instrument", "time", "price", "size", "conditions", "tape", "venue", "trade_id")
 
 # What an engine has to know before a log may hold it.
-FEATURES = ("cancels", "actions", "guard", "statements", "sessions")
+FEATURES = ("cancels", "actions", "guard", "statements", "sessions", "extended")
 
 
 class Writer(Protocol):
@@ -57,7 +57,10 @@ class Writer(Protocol):
 def cancelled(writer: Writer) -> dict[str, Any] | None:
     """Draw a trade to take back: one that something hangs on, one of the latest, or one that never was."""
     instrument = writer.pick(writer.instruments)
-    row = writer.oracle.rows.get(instrument)
+    wide = writer.oracle.extended
+    rows = [oracle.rows[instrument] for oracle in (writer.oracle, wide) if oracle and instrument in oracle.rows]
+    today = writer.market[writer.index]
+    since_ns = today.open_ns if wide is None else min(today.open_ns, today.extended_open_ns or today.open_ns)
     gone = {each["trade_id"] for each in writer.records if each.get("type") in ("cancel", "correct")}
     ticks = [
         each
@@ -65,11 +68,11 @@ def cancelled(writer: Writer) -> dict[str, Any] | None:
         if each.get("type") is None
         and each["instrument"] == instrument
         and each.get("trade_id") not in {None, *gone}
-        and each["time"] >= writer.market[writer.index].open_ns
+        and each["time"] >= since_ns
     ]
     if not ticks:
         return None
-    aimed = [tick for tick in ticks if row and _hangs(row.breakouts, tick)]
+    aimed = [tick for tick in ticks if any(_hangs(row.breakouts, tick) for row in rows)]
     how = writer.number(9)
     tick = writer.pick(aimed) if aimed and how < 6 else writer.pick(ticks[-8:] if how < 9 else ticks)
     original = {name: tick[name] for name in ORIGINAL if name in tick}
@@ -201,6 +204,11 @@ def _hangs(breakouts: Sequence[Breakout], tick: dict[str, Any]) -> bool:
 
 UNIT = Fraction(1, 100_000_000)
 PRICE_MAX = Fraction(7_999_999)
+
+
+def to_price(price: Fraction, units: int) -> Fraction:
+    """Return a price of whole units, so many further, within what a price may be."""
+    return min(max((price // UNIT + units) * UNIT, UNIT), PRICE_MAX)
 
 
 def as_text(price: Fraction) -> str:
