@@ -38,7 +38,8 @@ def scaled_fits(value: int, numerator: int, denominator: int) -> bool:
         return False
     if (value // denominator) > np.int64(PRICE_MAX) // numerator:
         return False
-    return 0 < scaled_floor(value, numerator, denominator) < np.int64(PRICE_MAX)
+    is_some = scaled_floor(value, numerator, denominator) > 0
+    return is_some and scaled_ceil(value, numerator, denominator) <= np.int64(PRICE_MAX)
 
 
 @njit

@@ -1,8 +1,8 @@
 """Splits that nobody announced: a first trade at half the last close is a split until somebody says otherwise.
 
-While a split is suspected everything the instrument says is withheld, at most WITHHELD_MAX transitions. An action makes
-them untrue: they are discarded, and the session starts anew in the right units. A bar that says that there was no
-split, or an operator, makes them true: they are released in order, late but right.
+While a split is suspected breakouts and measures are withheld, at most WITHHELD_MAX transitions. An action makes them
+untrue: they are discarded, and the session starts anew in the right units. A bar that says that there was no split, or
+an operator, makes them true: they are released in order, late but right.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from streams.core.compiled import njit
 from streams.core.emission import emit_suspicion
 from streams.core.extremes import extreme_of
 from streams.core.layout import (
+    FAMILY_HELD_PRINT,
     FIRST_CLOSE,
     MACHINES,
     TRANSITION_DISCARDED,
@@ -66,9 +67,17 @@ def suspect_split(world: World, row: Row) -> None:
 
 @njit
 def withhold(world: World, row: Row) -> None:
-    """Keep back what a suspected row has just said."""
+    """Keep back what a suspected row has just said.
+
+    Held prints are told: what is usual today is in today's units, whichever they are.
+    """
     cold = row.cold
+    told = world.cursor[2]
     for index in range(world.cursor[2], world.cursor[0]):
+        if world.outputs[index]["family"] == FAMILY_HELD_PRINT:
+            world.outputs[told] = world.outputs[index]
+            told += 1
+            continue
         total = np.int64(world.partition["withheld"])
         if cold["withheld"] < WITHHELD_MAX and total < WITHHELD_TOTAL:
             world.withheld[total] = world.outputs[index]
@@ -77,7 +86,7 @@ def withhold(world: World, row: Row) -> None:
         else:
             cold["withheld_lost"] += 1
             world.partition["withheld_lost"] += 1
-    world.cursor[0] = world.cursor[2]
+    world.cursor[0] = told
 
 
 @njit

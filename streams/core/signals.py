@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import namedtuple
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 import numpy as np
@@ -52,10 +52,12 @@ _NAMESPACE_BYTES: Final = NAMESPACE.bytes
 # A UUID's variant takes the two high bits of a hexadecimal digit: they become 10.
 _VARIANTS: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 # Every field of an output, and its width where it holds text.
-_OUT_NAMES: Final = OUT.names or ()
 _OUT_FIELDS: Final = tuple(
-    (name, OUT[name].shape[0] if OUT[name].base == np.uint8 and OUT[name].shape else 0) for name in _OUT_NAMES
+    (name, OUT[name].shape[0] if OUT[name].base == np.uint8 and OUT[name].shape else 0) for name in OUT.names or ()
 )
+# One output as a tuple whose fields are named as those of the array: a type that no checker can know.
+_Plain: TypeAlias = Any
+_Output: _Plain = namedtuple("_Output", OUT.names or ())  # type: ignore[misc]  # names that are not written here
 RETURN_FAMILIES: Final = (
     FAMILY_SESSION_RETURN,
     FAMILY_MTD,
@@ -66,8 +68,7 @@ RETURN_FAMILIES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
+class Trade(NamedTuple):
     """The trade behind a signal: time in nanoseconds, price in units of 1e-8."""
 
     time_ns: int
@@ -76,8 +77,7 @@ class Trade:
     conditions: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(NamedTuple):
     """A 52-week level and how it was built. Prices in units of 1e-8, dates in days since 1970."""
 
     price: int
@@ -95,8 +95,7 @@ class Level:
     extreme_unknown: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Breakout:
+class Breakout(NamedTuple):
     """What only a breakout of a level has."""
 
     trigger_kind: str
@@ -116,8 +115,7 @@ class Breakout:
     returns: dict[str, float | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Suspicion:
+class Suspicion(NamedTuple):
     """What only a suspected split has: the close before, the ratio it looks like, and what was withheld meanwhile."""
 
     last_close: int
@@ -128,8 +126,7 @@ class Suspicion:
     lost: int
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(NamedTuple):
     """What only a momentum or proximity signal has: its value now, its base and its thresholds."""
 
     value: float | None
@@ -139,8 +136,7 @@ class Measure:
     exit: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(NamedTuple):
     """One transition of one signal.
 
     Attributes:
@@ -237,32 +233,31 @@ def content_id(content: str) -> str:
     return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANTS[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
-# The outputs of a fold as dictionaries of Python values, by the names of `OUT`; bytes come as bytes, cut at their
-# padding. A field of an array's element costs five times as much to read.
-def _plain(outputs: np.ndarray) -> Iterator[dict[str, Any]]:
+# The outputs of a fold as tuples of Python values with the names of `OUT`; bytes come as bytes, cut at their padding.
+# A field of an array's element costs five times as much to read.
+def _plain(outputs: np.ndarray) -> Iterator[_Plain]:
     columns = [
         (np.ascontiguousarray(outputs[name]).view(f"S{width}")[:, 0] if width else outputs[name]).tolist()
         for name, width in _OUT_FIELDS
     ]
-    for values in zip(*columns, strict=True):
-        yield dict(zip(_OUT_NAMES, values, strict=True))
+    return map(_Output._make, zip(*columns, strict=True))
 
 
-def _signal(output: dict[str, Any], engine: Engine) -> Signal:
-    number: int = output["family"]
+def _signal(output: _Plain, engine: Engine) -> Signal:
+    number: int = output.family
     family = FAMILY_NAMES[number] if number < FIRST_LOOKBACK else engine.rules.family_name(number)
-    side = SIDE_NAMES[output["side"]]
-    transition = TRANSITION_NAMES[output["transition"]]
-    instrument = engine.instruments.id(output["row"])
-    session_date: int = output["session_date"]
-    ordinal: int = output["ordinal"]
-    revision: int = output["revision"]
+    side = SIDE_NAMES[output.side]
+    transition = TRANSITION_NAMES[output.transition]
+    instrument = engine.instruments.id(output.row)
+    session_date: int = output.session_date
+    ordinal: int = output.ordinal
+    revision: int = output.revision
     basis = BASIS_CLOSE if FAMILY_CLOSE_HIGH <= number < FIRST_LOOKBACK else BASIS
     scope = SCOPE_NAMES[output["extended"]]
     name = signal_id(instrument, family, side, format_date(session_date), ordinal, basis, scope)
     is_measure = FIRST_MEASURE <= number < FIRST_MEASURE + MEASURE_COUNT
     is_breakout = not is_measure and number != FAMILY_SUSPECTED_SPLIT and number != FAMILY_HELD_PRINT
-    symbol = output["symbol"].decode("ascii") or instrument.partition(":")[2]
+    symbol = output.symbol.decode("ascii") or instrument.partition(":")[2]
     return Signal(
         signal_id=name,
         event_id=event_id(name, transition, revision),
@@ -273,8 +268,8 @@ def _signal(output: dict[str, Any], engine: Engine) -> Signal:
         ordinal=ordinal,
         instrument=instrument,
         session_date=session_date,
-        event_ns=output["event_ns"],
-        price=output["price"] or None,
+        event_ns=output.event_ns,
+        price=output.price or None,
         trigger=_trade(output),
         breakout=_breakout(output, engine) if is_breakout else None,
         measure=_measure(output, engine) if is_measure else None,
@@ -282,54 +277,54 @@ def _signal(output: dict[str, Any], engine: Engine) -> Signal:
         basis=basis,
         scope=scope,
         symbol=symbol,
-        held=bool(output["held"]),
-        halt=HALT_NAMES[output["halt"]],
+        held=bool(output.held),
+        halt=HALT_NAMES[output.halt],
         rules=RULES_VERSION,
         calendar=engine.markets.version,
-        record=output["record"],
+        record=output.record,
     )
 
 
-def _trade(output: dict[str, Any]) -> Trade:
-    trade_id = output["trigger_id"].decode("ascii")
-    conditions = output["trigger_conditions"].decode("ascii")
-    return Trade(output["trigger_ns"], output["trigger_price"], trade_id or None, tuple(conditions))
+def _trade(output: _Plain) -> Trade:
+    trade_id = output.trigger_id.decode("ascii")
+    conditions = output.trigger_conditions.decode("ascii")
+    return Trade(output.trigger_ns, output.trigger_price, trade_id or None, tuple(conditions))
 
 
-def _breakout(output: dict[str, Any], engine: Engine) -> Breakout:
-    price = output["price"]
-    level = output["level"]
-    atr = output["atr"]
+def _breakout(output: _Plain, engine: Engine) -> Breakout:
+    price = output.price
+    level = output.level
+    atr = output.atr
     returns: dict[str, float | None] = {}
     for family in RETURN_FAMILIES:
-        base = output["base"][family - FIRST_MEASURE]
+        base = output.base[family - FIRST_MEASURE]
         returns[FAMILY_NAMES[family]] = ratio(price - base, base) if price else None
     return Breakout(
-        trigger_kind=TRIGGER_NAMES[output["kind"]],
+        trigger_kind=TRIGGER_NAMES[output.kind],
         level=Level(
             price=level,
-            session_date=output["level_date"],
-            base_price=output["base_level"],
-            lookback=engine.rules.family_lookback(output["family"]),
-            window_start=output["window_start"],
-            window_end=output["window_end"],
-            sessions=output["sessions"],
-            sessions_expected=output["sessions_expected"],
-            window_status=WINDOW_NAMES[output["window_status"]],
-            age_sessions=output["level_age"],
-            source_price=output["level_raw"],
-            adjustment=(output["level_numerator"], output["level_denominator"]),
-            extreme_unknown=bool(output["level_unknown"]),
+            session_date=output.level_date,
+            base_price=output.base_level,
+            lookback=engine.rules.family_lookback(output.family),
+            window_start=output.window_start,
+            window_end=output.window_end,
+            sessions=output.sessions,
+            sessions_expected=output.sessions_expected,
+            window_status=WINDOW_NAMES[output.window_status],
+            age_sessions=output.level_age,
+            source_price=output.level_raw,
+            adjustment=(output.level_numerator, output.level_denominator),
+            extreme_unknown=bool(output.level_unknown),
         ),
-        gap=bool(output["gap"]),
-        fresh=bool(output["fresh"]),
-        streak=output["streak"],
-        failed=bool(output["failed"]),
-        recovered=bool(output["recovered"]),
-        reason=REASON_NAMES[output["reason"]],
-        verdict=VERDICT_NAMES[output["verdict"]],
-        degraded=bool(output["degraded"]),
-        close_source=CLOSE_NAMES[output["close_source"]],
+        gap=bool(output.gap),
+        fresh=bool(output.fresh),
+        streak=output.streak,
+        failed=bool(output.failed),
+        recovered=bool(output.recovered),
+        reason=REASON_NAMES[output.reason],
+        verdict=VERDICT_NAMES[output.verdict],
+        degraded=bool(output.degraded),
+        close_source=CLOSE_NAMES[output.close_source],
         distance=ratio(price - level, level) if price else None,
         distance_atr=round((price - level) / atr, RATIO_DIGITS) if price and atr else None,
         nearness=ratio(price, level) if price else None,
@@ -337,31 +332,31 @@ def _breakout(output: dict[str, Any], engine: Engine) -> Breakout:
     )
 
 
-def _suspicion(output: dict[str, Any]) -> Suspicion:
+def _suspicion(output: _Plain) -> Suspicion:
     return Suspicion(
-        last_close=output["level"],
-        last_close_date=output["level_date"],
-        new_units=output["level_numerator"],
-        old_units=output["level_denominator"],
-        withheld=output["sessions"],
-        lost=output["sessions_expected"],
+        last_close=output.level,
+        last_close_date=output.level_date,
+        new_units=output.level_numerator,
+        old_units=output.level_denominator,
+        withheld=output.sessions,
+        lost=output.sessions_expected,
     )
 
 
-def _measure(output: dict[str, Any], engine: Engine) -> Measure:
-    family = FAMILY_NAMES[output["family"]]
-    base = output["base"][output["family"] - FIRST_MEASURE]
-    price = output["price"]
+def _measure(output: _Plain, engine: Engine) -> Measure:
+    family = FAMILY_NAMES[output.family]
+    base = output.base[output.family - FIRST_MEASURE]
+    price = output.price
     enter, leave = engine.rules.threshold(family)
-    is_return = output["family"] > FAMILY_PROXIMITY_LOW
-    sign = -1 if is_return and SIDE_NAMES[output["side"]] == "down" else 1
+    is_return = output.family > FAMILY_PROXIMITY_LOW
+    sign = -1 if is_return and SIDE_NAMES[output.side] == "down" else 1
     value = None
-    if output["transition"] != TRANSITION_EXPIRED:
+    if output.transition != TRANSITION_EXPIRED:
         value = ratio(price - base if is_return else price, base)
     return Measure(
         value=value,
         base_price=base,
-        base_date=output["base_date"][output["family"] - FIRST_MEASURE],
+        base_date=output.base_date[output.family - FIRST_MEASURE],
         enter=sign * float(enter),
         exit=sign * float(leave) if leave else None,
     )

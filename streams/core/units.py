@@ -49,6 +49,7 @@ def parse_decimal(text: str) -> int:
     return -value if sign else value
 
 
+@lru_cache(maxsize=16_384)  # A signal repeats the prices of those before it: its level, what that was built on.
 def format_decimal(value: int) -> str:
     """Return the shortest decimal of an integer scaled by 1e-8.
 

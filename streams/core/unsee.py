@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from streams.core.breakout import is_live, reaches, take_nameless_trigger, take_trigger
+from streams.core.breakout import is_live, reaches, send_held_extreme, take_nameless_trigger, take_trigger
 from streams.core.compiled import njit
 from streams.core.emission import emit_breakout
 from streams.core.extremes import extreme_of, is_beyond, unsee_price, was_seen
@@ -109,8 +109,14 @@ def retract(world: World, row: Row, machine: int, reason: int) -> None:
 
 @njit
 def amend(world: World, row: Row, machine: int, reason: int) -> None:
-    """Say what a machine's signal is now."""
+    """Say what a machine's signal is now, after the extreme that waits to be told: not where that is the trigger."""
     warm = row.warm
+    if row.cold["firsts"][machine] > 0 and warm["pending"][machine] != 0:
+        trigger = row.cold["first"][machine, 0]
+        price, key = np.int64(warm["pending_price"][machine]), np.int64(warm["pending_key"][machine])
+        if is_trade(trigger, price, key, np.int64(warm["pending_ns"][machine])):
+            warm["pending"][machine] = 0
+    send_held_extreme(world, row, machine)
     _emit(
         world,
         row,
@@ -205,6 +211,7 @@ def _unsee_failure(world: World, row: Row, machine: int) -> None:
             warm["fail_key"][machine] = entry["key"]
             return
         number += 1
+    send_held_extreme(world, row, machine)
     warm["state"][machine] = BREAKOUT_ACTIVE
     warm["failed"][machine] = 0
     _emit(

@@ -9,11 +9,17 @@ delivery are the same code but for the transaction around it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, IncompatibleBrokerVersion, KafkaError
+from aiokafka.errors import (
+    IllegalOperation,
+    IncompatibleBrokerVersion,
+    KafkaError,
+    TransactionalIdAuthorizationFailed,
+)
 
 from streams.config import Kafka
 from streams.kafka import probe as probes
@@ -31,6 +37,9 @@ REQUEST_SECONDS: Final = 40
 
 CHECK_SECONDS: Final = 30.0
 """A new cluster makes its topic of transactions when it is first asked, which takes some seconds."""
+
+ATTEMPT_SECONDS: Final = 10.0
+CHECK_AGAIN_SECONDS: Final = 0.5
 
 CommitPositions = Callable[[Mapping[Any, int]], Awaitable[None]]
 
@@ -255,20 +264,29 @@ def _options(kafka: Kafka) -> dict[str, Any]:
 async def check_transactions(kafka: Kafka) -> str | None:
     """Return why the brokers cannot do what exactly-once delivery asks of them, or None when they can.
 
-    Called once, when a worker starts: a transactional producer is begun as each partition will begin its own.
+    Called once, when a worker starts: a transactional producer is begun as each partition will begin its own. What a
+    network loses on the way is asked again.
     """
-    timeout_seconds = CHECK_SECONDS
-    name = f"{kafka.group}-check"
-    committer = ExactlyOnce(kafka, name, timeout_seconds=timeout_seconds, probe=probes.passed)
+    deadline = time.monotonic() + CHECK_SECONDS
+    while True:
+        found, is_final = await _tried(kafka)
+        if found is None or is_final or time.monotonic() >= deadline:
+            return found
+        await asyncio.sleep(CHECK_AGAIN_SECONDS)
+
+
+# Returns why no transaction began, None when one did, and whether asking again would not change it.
+async def _tried(kafka: Kafka) -> tuple[str | None, bool]:
+    committer = ExactlyOnce(kafka, f"{kafka.group}-check", timeout_seconds=CHECK_SECONDS, probe=probes.passed)
     try:
-        async with asyncio.timeout(timeout_seconds):
+        async with asyncio.timeout(ATTEMPT_SECONDS):
             await committer.start()
     except TimeoutError:
-        return f"none that began within {timeout_seconds:g} s"
+        return f"none that began within {CHECK_SECONDS:g} s", False
     except IncompatibleBrokerVersion as error:
-        return f"brokers without them ({error})"
+        return f"brokers without them ({error})", True
     except KafkaError as error:
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}", isinstance(error, TransactionalIdAuthorizationFailed)
     finally:
         await committer.close(finished=True)
-    return None
+    return None, False

@@ -38,7 +38,13 @@ TAIL_RECORDS: Final = 4096
 
 
 class StateTopic:
-    """Reads one partition of the state topic: what compaction would keep of the records that are committed."""
+    """Reads one partition of the state topic: what compaction would keep of the records that are committed.
+
+    State and router of a partition write to it, each in transactions of its own, and a reader of committed records
+    stops at the first transaction that is under way: what the other has committed since would be missing, its positions
+    first of all. So the end is that of all records, and what is under way is waited for: it ends with its commit, with
+    the next owner of its transactional id, or with its time-out.
+    """
 
     def __init__(self, kafka: Kafka, topic: str) -> None:
         self.name = topic
@@ -54,22 +60,12 @@ class StateTopic:
             last: How many offsets before its end are read; None reads all. What is found is the newest either way.
         """
         place = TopicPartition(self.name, partition)
-        consumer: Any = AIOKafkaConsumer(
-            group_id=None,
-            client_id=f"fiftytwo-{self._kafka.application_id}-state",
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            max_partition_fetch_bytes=FETCH_BYTES,
-            # Each record carries a checksum of its own.
-            check_crcs=False,
-            **client_settings(self._kafka),
-        )
+        end = await self._end(place)
+        consumer = self._consumer("read_committed")
         found: dict[bytes, bytes] = {}
         try:
             await consumer.start()
             consumer.assign([place])
-            end: int = (await consumer.end_offsets([place]))[place]
             await consumer.seek_to_beginning(place)
             oldest = await consumer.position(place)
             if last is not None and end - last > oldest:
@@ -81,6 +77,28 @@ class StateTopic:
         finally:
             await consumer.stop()
         return found, end
+
+    async def _end(self, place: TopicPartition) -> int:
+        consumer = self._consumer("read_uncommitted")
+        try:
+            await consumer.start()
+            end: int = (await consumer.end_offsets([place]))[place]
+            return end
+        finally:
+            await consumer.stop()
+
+    def _consumer(self, isolation_level: str) -> Any:
+        return AIOKafkaConsumer(
+            group_id=None,
+            client_id=f"fiftytwo-{self._kafka.application_id}-state",
+            isolation_level=isolation_level,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=FETCH_BYTES,
+            # Each record carries a checksum of its own.
+            check_crcs=False,
+            **client_settings(self._kafka),
+        )
 
     def _take(self, found: dict[bytes, bytes], key: bytes | None, value: bytes | None) -> None:
         if key is None:

@@ -13,6 +13,7 @@ rebalance came between.
 from __future__ import annotations
 
 import asyncio
+import logging
 import types
 from collections.abc import Coroutine, Iterable, Mapping
 from importlib import metadata
@@ -24,13 +25,22 @@ import faust.transport.drivers.aiokafka as faust_driver
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher as aiokafka_fetcher
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP, ConsumerMessage
 
 from streams.kafka.fetched import Fetched, RawRecords, select_batches
+from streams.kafka.logs import note
 from streams.kafka.rebinding import rebound
 from streams.kafka.receiving import receive_in_place
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -39,6 +49,13 @@ VERSIONS: Final = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 
 FETCH_SECONDS_MAX: Final = 0.5
 """How long one request to the consumer's thread waits for records; a stop is noticed this late at worst."""
+
+
+GROUP_SECONDS: Final = 1.0
+"""How often is asked whether the group has refused this member."""
+
+GROUP_REFUSED: Final = (GroupAuthorizationFailedError, TopicAuthorizationFailedError)
+"""What joining again does not change."""
 
 
 class IncompatibleLibrary(RuntimeError):
@@ -71,6 +88,22 @@ class BatchConsumerThread(faust_driver.AIOKafkaConsumerThread):
         """Start the consumer and let its fetcher keep the bytes of what it fetches."""
         await super().on_start()
         keep_raw_records(self._ensure_consumer()._fetcher)
+        self.add_future(self._watch_group())
+
+    # aiokafka leaves off joining when a broker answers what it does not expect, until somebody has asked for the error:
+    # a consumer that is polled the ordinary way does. Asking lets it join again.
+    async def _watch_group(self) -> None:
+        while not self.should_stop:
+            await asyncio.sleep(GROUP_SECONDS)
+            coordinator = self._consumer._coordinator if self._consumer is not None else None
+            if coordinator is None:
+                continue
+            try:
+                coordinator.check_errors()
+            except KafkaError as error:
+                if isinstance(error, GROUP_REFUSED) or coordinator._coordination_task.done():
+                    raise
+                note(log, logging.WARNING, "group_join_failed", error=repr(error))
 
     async def _fetch_records(
         self,
@@ -310,6 +343,7 @@ USED: Final[tuple[tuple[Any, tuple[str, ...]], ...]] = (
         aiokafka.AIOKafkaConsumer.start,
         ("_fetch_max_wait_ms", "_isolation_level", "_fetcher", "_coordinator"),
     ),
+    (GroupCoordinator.check_errors, ("_coordination_task", "_error_consumed_fut", "_pending_exception")),
     (AIOKafkaClient._get_conn, ("create_conn", "_conns")),
     (AIOKafkaConnection.connect, ("_protocol", "_create_reader_task", "StreamReader", "StreamWriter")),
     (AIOKafkaConnection._handle_frame, ("_requests", "parse_response_header", "RESPONSE_TYPE", "_last_action")),

@@ -53,6 +53,10 @@ SNAPSHOT_SECONDS: Final = 6.0
 
 EXIT_FAILED: Final = 1
 
+START_ATTEMPTS: Final = 3
+START_SECONDS: Final = 15.0
+START_AGAIN_SECONDS: Final = 0.5
+
 EXPECTED: Final = (
     AssignmentRefused,
     BadOverrides,
@@ -113,7 +117,7 @@ class Worker:
             check_producers()
         except IncompatibleLibrary as error:
             raise WorkerRefused(str(error)) from error
-        problems = await topic_checks.check(self.config)
+        problems = await self._problems()
         fatal = [problem for problem in problems if problem.fatal]
         # What it is refused for is said once, by the refusal.
         for problem in problems:
@@ -145,7 +149,7 @@ class Worker:
         self.metrics.watch_markets(assembled.markets)
         self._assembled = assembled
         self.health.unassigned()
-        await assembled.app.start()
+        await self._started(assembled)
         # What exists now stays: collections of what comes later need not look at it.
         gc.collect()
         gc.freeze()
@@ -196,6 +200,41 @@ class Worker:
         if self._failed.done() and not self._failed.cancelled():
             self._failed.exception()
         note(log, logging.INFO, "worker_stopped")
+
+    # What a network loses once is asked again; brokers that are not there are told of soon.
+    async def _problems(self) -> list[Problem]:
+        for left in reversed(range(START_ATTEMPTS)):
+            try:
+                async with asyncio.timeout(START_SECONDS):
+                    return await topic_checks.check(self.config)
+            except TimeoutError as error:
+                if not left:
+                    servers = self.config.kafka.bootstrap_servers
+                    raise BrokersUnreachable(
+                        f"expected the brokers at {servers} to describe their topics within {START_SECONDS:g} s, found "
+                        "no answer: look at the brokers, and at what is between them and this machine"
+                    ) from error
+            except (BrokersUnreachable, KafkaError, OSError):
+                if not left:
+                    raise
+            await asyncio.sleep(START_AGAIN_SECONDS)
+        raise AssertionError("expected an answer or an error, found neither")
+
+    # A member that the group refuses would be waited for without end.
+    async def _started(self, assembled: Assembled) -> None:
+        starting: asyncio.Future[Any] = asyncio.ensure_future(assembled.app.start())
+        crashed: asyncio.Future[Any] = asyncio.ensure_future(assembled.app.crashed_with())
+        try:
+            await asyncio.wait([starting, crashed, self._failed], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await starting
+            elif self._failed.done():
+                self._failed.result()
+            else:
+                raise crashed.result()
+        finally:
+            starting.cancel()
+            crashed.cancel()
 
     # Commits say by themselves that they wait; a worker that has nothing to commit finds out here.
     async def _watch_brokers(self, assembled: Assembled) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError
 
@@ -322,6 +322,48 @@ def test_owner_of_before_is_fenced(apache: ApacheBroker, prefix: str) -> None:
 
         assert reason_of(caught.value) == "fenced"
         assert [record.value for record in await read(config, [topics.breakouts])] == [b"before", b"after"]
+
+    run(work())
+
+
+def test_state_is_read_past_what_others_have_under_way(apache: ApacheBroker, prefix: str) -> None:
+    """A router's open transaction hides nothing that the partition has committed: its end is waited for."""
+
+    async def work() -> None:
+        config = config_for(apache.bootstrap, prefix, partitions=1)
+        topics = await make_topics(config)
+        held, released = asyncio.Event(), asyncio.Event()
+
+        def effects(value: bytes) -> Effects:
+            return Effects([], {}, state=[Output(topics.state, 0, identity(config, 0).key(LATEST, "p"), value, [])])
+
+        async def hold() -> None:
+            router: Any = AIOKafkaProducer(
+                bootstrap_servers=config.kafka.bootstrap_servers, transactional_id=f"{prefix}router-0"
+            )
+            await router.start()
+            async with router.transaction():
+                await router.send_and_wait(topics.state, b"under way", b"key", partition=0)
+                held.set()
+                await released.wait()
+            await router.stop()
+
+        state = ExactlyOnce(config.kafka, f"{prefix}state-0", timeout_seconds=20, probe=passed)
+        await state.start()
+        await state.commit(effects(b"before"))
+        router = asyncio.create_task(hold())
+        await held.wait()
+        await state.commit(effects(b"after"))
+        await state.close(finished=True)
+
+        reading = asyncio.create_task(StateTopic(config.kafka, topics.state).read(0))
+        _, still = await asyncio.wait({reading}, timeout=2.0)
+        released.set()
+        found, _ = await reading
+        await router
+
+        assert found[identity(config, 0).key(LATEST, "p")] == b"after"
+        assert still == {reading}
 
     run(work())
 

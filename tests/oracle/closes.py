@@ -24,6 +24,7 @@ class CloseBreakout:
         self.family = Family(CLOSES[side], side, book.rules.lookback)
         self.context: Context | None = None
         self.signal: Signal | None = None
+        self.ordinal = 0
         self.looked_at: Fraction | None = None
 
     def close(self, close: Close, close_ns: int, context: Context | None, history: History) -> None:
@@ -37,7 +38,9 @@ class CloseBreakout:
         tick = _no_trade(self.book.instrument, close_ns, price)
         trigger = Trade(tick, 0, "continuous", last=True)
         self.context = context
-        self.signal = Signal(1, trigger, level, level, gap=False, close=close)
+        # An ordinal is never reused in a session (kernel, "Breakouts").
+        self.ordinal += 1
+        self.signal = Signal(self.ordinal, trigger, level, level, gap=False, close=close)
         self._send("triggered", close_ns, price)
 
     def correct_close(self, close: Close, close_ns: int, context: Context | None, history: History) -> None:
@@ -69,7 +72,9 @@ class CloseBreakout:
         said = document(
             self.book, self.family, signal, context, transition, time_ns=time_ns, price=price, reason=reason
         )
-        head = self.book.head(transition, signal.revision, self.family.name, self.side, context.date, 1, "close")
+        head = self.book.head(
+            transition, signal.revision, self.family.name, self.side, context.date, signal.ordinal, "close"
+        )
         self.book.send({**said, **head})
 
 

@@ -38,7 +38,7 @@ class Quarantine:
     last_close: Level
     tick: Tick
     ratio: Fraction
-    entries: dict[str, tuple[Entry | None, bool, dict[Side, int]]]
+    entries: dict[str, tuple[dict[Side, Entry], bool, dict[Side, int]]]
 
     def say(self, transition: str) -> None:
         """Tell of the suspicion, or how it ended."""
@@ -75,6 +75,6 @@ def quarantine(book: Book, history: History, index: int, tick: Tick, measures: l
     if announced or ratio is None:
         return None
     entries = {
-        measure.family: (deepcopy(measure.entry), measure.evaluated, dict(measure.entered)) for measure in measures
+        measure.family: (deepcopy(measure.entries), measure.evaluated, dict(measure.entered)) for measure in measures
     }
     return Quarantine(book, today, last_close, tick, ratio, entries)

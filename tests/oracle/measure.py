@@ -1,4 +1,4 @@
-"""One measure of one instrument: a machine that is out, or in on one side (section 3, "Edge-triggered semantics")."""
+"""One measure of one instrument: a machine a side, each out or in (section 3, "Edge-triggered semantics")."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Entry:
 
 
 class Measure:
-    """The machine of one measure. It survives the session."""
+    """The machines of one measure. They survive the session."""
 
     def __init__(self, book: Book, family: str) -> None:
         self.book = book
         self.family = family
-        self.entry: Entry | None = None
+        self.entries: dict[Side, Entry] = {}
         self.base: Level | None = None
         self.defined = False
         self.evaluated = False
@@ -71,26 +71,19 @@ class Measure:
 
     def expire(self, open_ns: int) -> None:
         """Go out because the base has gone, not because of a price."""
-        if self.entry is not None:
-            self._send("expired", open_ns, None)
-            self.entry = None
-
-    def silence(self) -> None:
-        """Keep the state and say nothing of its end: its beginning was never said."""
-        if self.entry is not None:
-            self.entry.silent = True
+        for side in SIDES:
+            if side in self.entries:
+                self._send("expired", open_ns, None, self.entries.pop(side))
 
     def trade(self, tick: Tick, day: date, *, first: bool) -> None:
         """Let a last-eligible trade move the machine: exits of both sides, then entries of both."""
         if not self.defined or self.base is None or (self.family == "gap" and not first):
             return
-        left = None
-        if self.entry is not None and self._exits(self.entry.side, tick.price, self.base.price):
-            left = self.entry.side
-            self._send("exited", tick.time_ns, tick.price)
-            self.entry = None
         for side in self.sides():
-            if self.entry is None and side != left and self._enters(side, tick.price, self.base.price):
+            if side in self.entries and self._exits(side, tick.price, self.base.price):
+                self._send("exited", tick.time_ns, tick.price, self.entries.pop(side))
+        for side in self.sides():
+            if side not in self.entries and self._enters(side, tick.price, self.base.price):
                 self._enter(side, tick, day)
         self.evaluated, self.warming = True, False
 
@@ -109,12 +102,11 @@ class Measure:
             return
         if not silent:
             self.entered[side] += 1
-        self.entry = Entry(side, tick, day, self.entered[side], silent)
-        self._send("entered", tick.time_ns, tick.price)
+        self.entries[side] = Entry(side, tick, day, self.entered[side], silent)
+        self._send("entered", tick.time_ns, tick.price, self.entries[side])
 
-    def _send(self, transition: str, time_ns: int, price: Fraction | None) -> None:
-        entry, base = self.entry, self.base
-        assert entry is not None
+    def _send(self, transition: str, time_ns: int, price: Fraction | None, entry: Entry) -> None:
+        base = self.base
         assert base is not None
         if entry.silent:
             return

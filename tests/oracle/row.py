@@ -298,8 +298,8 @@ class Row:
         assert self.quarantine is not None
         self.quarantine.say("discarded")
         for measure in self.measures:
-            entry, measure.evaluated, entered = self.quarantine.entries[measure.family]
-            measure.entry, measure.entered = deepcopy(entry), dict(entered)
+            entries, measure.evaluated, entered = self.quarantine.entries[measure.family]
+            measure.entries, measure.entered = deepcopy(entries), dict(entered)
         self.quarantine, self.book.withheld, self.book.lost = None, None, 0
         self.breakouts = [Breakout(self.book, family, self.day) for family in breakouts(self.book.rules)]
         if self.context is None:

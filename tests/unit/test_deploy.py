@@ -60,7 +60,7 @@ def test_alert_rules_fire_and_stay_quiet_as_their_tests_say() -> None:
 
 def test_prometheus_accepts_its_configuration() -> None:
     """`promtool check config` reads the scrape configuration and the rules it names."""
-    assert "12 rules found" in promtool("check", "config", "prometheus.yml")
+    assert "13 rules found" in promtool("check", "config", "prometheus.yml")
 
 
 def test_every_alert_has_a_case_that_fires_and_one_that_does_not(rules: list[dict[str, Any]]) -> None:

@@ -148,6 +148,17 @@ def test_factor_beyond_what_is_exact_closes_the_window() -> None:
     assert written.told(*BREAKOUTS) == []
 
 
+def test_highest_price_there_is_may_be_a_base_and_a_level() -> None:
+    """A reverse split 1:10 makes of 800,000 just the highest price that fits, and of a unit more one that does not."""
+    for high, expected in (("800000", ["entered 1 7840000"]), ("800000.00000001", [])):
+        written = script(high, "240", "390", split_guard=False)
+        written.action(DAY, 1, 10)
+        written.tick("10:00:00", "7000000")
+        written.tick("10:00:01", "7840000")
+
+        assert written.told("proximity_high_52w") == expected
+
+
 def test_new_symbol_is_shown_from_its_date_on_and_the_window_stays() -> None:
     """The id and the level stay; the symbol to show is the new one."""
     written = script()

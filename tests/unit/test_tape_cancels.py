@@ -166,6 +166,40 @@ def test_cancelled_extreme_that_is_held_is_never_sent() -> None:
     assert written.told("high_52w") == ["triggered 1 101"]
 
 
+def test_held_extreme_is_told_before_a_failure_is_withdrawn() -> None:
+    """What waits goes out before any other transition of its signal."""
+    written = script()
+    written.tick("10:00:00", "101", trade_id="1")
+    written.tick("10:00:00.1", "99.4", trade_id="2")
+    written.tick("10:00:00.2", "102", trade_id="3")
+    written.cancel("10:00:00.1", "99.4", trade_id="2")
+    written.clock("10:00:02")
+
+    assert written.told("high_52w") == ["triggered 1 101", "failed 1 99.4", "new_extreme 1 102", "amended 1 101"]
+
+
+def test_held_extreme_is_told_before_another_trigger() -> None:
+    """The extreme of 103 still waits when the trigger is cancelled and 101.5 takes its place."""
+    written = script()
+    written.tick("10:00:00", "101", trade_id="1")
+    written.tick("10:00:00.1", "101.5", trade_id="2")
+    written.tick("10:00:00.2", "103", trade_id="3")
+    written.cancel("10:00:00", "101", trade_id="1")
+
+    assert written.told("high_52w") == ["triggered 1 101", "new_extreme 1 103", "amended 1 101.5"]
+
+
+def test_held_extreme_that_becomes_the_trigger_is_not_told_as_an_extreme() -> None:
+    """The trigger is cancelled and the extreme that waits is the next trade beyond the level."""
+    written = script()
+    written.tick("10:00:00", "101", trade_id="1")
+    written.tick("10:00:00.1", "102", trade_id="2")
+    written.cancel("10:00:00", "101", trade_id="1")
+    written.clock("10:00:02")
+
+    assert written.told("high_52w") == ["triggered 1 101", "amended 1 102"]
+
+
 def test_extreme_steps_back_so_that_the_next_one_is_new_again() -> None:
     """After 103 is taken back, 102.5 is a new extreme over 102."""
     written = script(conflate_ms=0)

@@ -100,6 +100,24 @@ def test_cancelled_held_print_is_rejected() -> None:
     assert written.told("high_52w") == []
 
 
+def test_held_print_is_visible_while_a_split_is_suspected() -> None:
+    """It is far from the session's own trades, in whatever units they are: only breakouts and measures are withheld."""
+    written = script()
+    usual(written, "45")
+    written.tick("10:00:00", "60", trade_id="7")
+    written.clock("16:15:00")
+    written.action(DAY, 2, 1)
+
+    told = [(document["family"], document["transition"]) for document in written.documents()]
+
+    assert told == [
+        ("suspected_split", "suspect"),
+        ("held_print", "held"),
+        ("held_print", "rejected"),
+        ("suspected_split", "discarded"),
+    ]
+
+
 def test_held_prints_count_for_volume_and_duplicates() -> None:
     """A held print was taken: its copy is a copy."""
     written = script()
