@@ -253,7 +253,7 @@ def _signal(output: _Plain, engine: Engine) -> Signal:
     ordinal: int = output.ordinal
     revision: int = output.revision
     basis = BASIS_CLOSE if FAMILY_CLOSE_HIGH <= number < FIRST_LOOKBACK else BASIS
-    scope = SCOPE_NAMES[output["extended"]]
+    scope = SCOPE_NAMES[output.extended]
     name = signal_id(instrument, family, side, format_date(session_date), ordinal, basis, scope)
     is_measure = FIRST_MEASURE <= number < FIRST_MEASURE + MEASURE_COUNT
     is_breakout = not is_measure and number != FAMILY_SUSPECTED_SPLIT and number != FAMILY_HELD_PRINT
