@@ -180,6 +180,11 @@ def store_official_bar(world: World, row: Row, bar: np.void, session: int) -> bo
     own_low = own_extreme(kept, np.int64(DOWN))
     own_close = np.int64(kept["close"])
     row.ring[index] = bar
+    if bar["flags"] & BAR_TRADED == 0:
+        # Prices of a session without a trade are nobody's.
+        kept["high"] = 0
+        kept["low"] = 0
+        kept["close"] = 0
     kept["flags"] = (np.int64(bar["flags"]) & (BAR_OFFICIAL | BAR_TRADED)) | triggered
     kept["marks"] = marks
     if flags & BAR_OWN != 0:
