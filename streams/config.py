@@ -138,7 +138,8 @@ class Kafka:
     fetch_bytes: int = key(
         4_194_304,
         Key(
-            "Most bytes fetched from one partition at a time: the size of the batches the engine works on.",
+            "Most bytes fetched from one partition at a time: the size of the batches the engine works on. "
+            "With more than 16 partitions it is less, so that what is fetched stays below 512 MiB.",
             minimum=1_024,
             maximum=1 << 30,
         ),

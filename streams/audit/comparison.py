@@ -219,7 +219,7 @@ class OrderedComparison:
             self.first_match = found.sequence
         self.findings.counts.ahead += not expected.required
         if expected.mark.digest != mark.digest:
-            self.findings.note("different", f"{mark.text}, expected {expected.mark.text}")
+            self.findings.note("different", f"{mark.text}; {expected.mark.text}")
         pair = expected.sequence, found.sequence
         if pair[0] > self.front[0] and pair[1] > self.front[1]:
             self.front = pair

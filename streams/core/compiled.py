@@ -44,20 +44,28 @@ def _cache_root() -> Path:
 
 
 def njit(function: Function) -> Function:
-    """Compile a function of the hot path: no Python objects, no interpreter lock, cached on disk."""
-    return _compiled(function, inline=False)
+    """Compile a function of the hot path: no Python objects, no interpreter lock, cached on disk.
+
+    It allocates no array, and so need not count who refers to one: counting costs more than most of what is called.
+    """
+    return _compiled(function)
 
 
 def inlined(function: Function) -> Function:
     """Compile a small helper into its callers: several times a record, a call costs more than the work."""
-    return _compiled(function, inline=True)
+    return _compiled(function, forceinline=True)
 
 
-def _compiled(function: Function, *, inline: bool) -> Function:
+def allocating(function: Function) -> Function:
+    """Compile a function that makes arrays of its own, and counts references to give them back."""
+    return _compiled(function, _nrt=True)
+
+
+def _compiled(function: Function, *, forceinline: bool = False, _nrt: bool = False) -> Function:
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(cache_folder())
     try:
-        compiled: Function = numba.njit(cache=True, nogil=True, forceinline=inline)(function)
+        compiled: Function = numba.njit(cache=True, nogil=True, forceinline=forceinline, _nrt=_nrt)(function)
     finally:
         numba.config.CACHE_DIR = before
     return compiled

@@ -13,7 +13,7 @@ import numpy as np
 
 from streams.core.actions import explains
 from streams.core.breakout import arm, forget_signals
-from streams.core.compiled import njit
+from streams.core.compiled import allocating, njit
 from streams.core.emission import emit_suspicion
 from streams.core.extremes import extreme_of
 from streams.core.layout import (
@@ -98,7 +98,7 @@ def release(world: World, row: Row) -> None:
     _take_withheld(world, row, np.int64(1))
 
 
-@njit
+@allocating
 def discard(world: World, row: Row) -> None:
     """Forget what was withheld, and begin the session anew in the units that the action brought."""
     warm = row.warm

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from streams.core.compiled import njit
+from streams.core.compiled import allocating, njit
 from streams.core.layout import FIRST_CLOSE
 from streams.core.rows import PRINTS, RECENT_IDS
 from streams.core.words import Bytes, pointer_to, word_at
@@ -138,7 +138,7 @@ def take_print(hot: np.void, warm: np.void, tape: np.void, number: int) -> None:
     warm["prints_from"] = oldest
 
 
-@njit
+@allocating
 def median_price(hot: np.void, warm: np.void, tape: np.void) -> int:
     """Return the median of the latest MEDIAN_PRINTS trades, the mean of the middle two rounded down; 0 with fewer."""
     prints = np.int64(hot["prints"])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from streams.core.breakout import arm, is_live, reaches, set_lines, take_level
-from streams.core.compiled import njit
+from streams.core.compiled import allocating, njit
 from streams.core.extremes import extreme_of
 from streams.core.layout import FIRST_CLOSE, MACHINES, REASON_LEVEL_RESTATED
 from streams.core.momentum import derive_bases, derive_measures
@@ -21,7 +21,7 @@ from streams.core.unsee import amend, drop_first, next_trigger, retract
 from streams.core.world import Row, World
 
 
-@njit
+@allocating
 def restate(world: World, row: Row) -> None:
     """Derive the levels of the row's session again, if it has begun: the bars or actions before it have changed."""
     warm = row.warm

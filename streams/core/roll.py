@@ -12,7 +12,7 @@ import numpy as np
 from streams.core.actions import own_history_from, set_symbol
 from streams.core.breakout import arm, first_price, forget_signals, judge, reaches, send_held_extreme
 from streams.core.closing import close_of, judge_close
-from streams.core.compiled import njit
+from streams.core.compiled import allocating, njit
 from streams.core.extremes import extreme_of, forget_prices
 from streams.core.held import reject_held_prints
 from streams.core.layout import (
@@ -115,7 +115,7 @@ def begin_prints(row: Row) -> None:
     forget_prices(row.warm)
 
 
-@njit
+@allocating
 def derive_session(world: World, row: Row) -> None:
     """Fix the session's levels, bases and thresholds from the bars known now: at its first trade, once."""
     warm = row.warm

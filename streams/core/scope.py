@@ -69,6 +69,7 @@ class Scope:
         self._withheld = np.zeros(WITHHELD_TOTAL, OUT)
         self._overrides = np.zeros(OVERRIDES_MAX, OVERRIDE)
         self._trades = np.zeros(2, TRADE)
+        self._cursor = np.zeros(3, np.int64)
         self._outputs = np.zeros(outputs_max, OUT)
         self._rejects = np.zeros(outputs_max, REJECT)
 
@@ -101,6 +102,7 @@ class Scope:
                 self._overrides,
                 self._withheld,
                 self._trades,
+                self._cursor,
                 self._outputs,
                 self._rejects,
             )

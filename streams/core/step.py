@@ -83,6 +83,7 @@ def step(
     overrides: np.ndarray,
     withheld: np.ndarray,
     trades: np.ndarray,
+    cursor: np.ndarray,
     outputs: np.ndarray,
     rejects: np.ndarray,
 ) -> tuple[int, int, int]:
@@ -108,6 +109,7 @@ def step(
         overrides: `OVERRIDE`, the sessions that the log changed.
         withheld: `OUT`, transitions of rows whose split is suspected.
         trades: Two elements of `TRADE`, of no meaning between calls.
+        cursor: Three integers, as `World.cursor`, of no meaning between calls.
         outputs: `OUT`, at least `EMITTED_MAX` entries.
         rejects: `REJECT`.
 
@@ -116,7 +118,7 @@ def step(
     """
     partition = partitions[0]
     rules = rules_in_force[0]
-    cursor = np.zeros(3, np.int64)
+    cursor[:] = 0
     world = World(outputs, cursor, partition, sessions, rules, trades[0], trades[1], withheld)
     rows = Rows(hot_rows, warm_rows, cold_rows, tapes, rings, order, markets)
     refused = np.int64(0)

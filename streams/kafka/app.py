@@ -28,6 +28,7 @@ from streams.kafka.agents import add_agent
 from streams.kafka.assignment import Assignment
 from streams.kafka.dlq import DeadLetters
 from streams.kafka.fetched import Fetched
+from streams.kafka.memory import fetch_bytes
 from streams.kafka.owner import Consumer, Ports, Seat
 from streams.kafka.pacing import CommitPace, SnapshotPace
 from streams.kafka.partition import PartitionSettings
@@ -152,7 +153,7 @@ def build_app(
         broker_heartbeat_interval=HEARTBEAT_SECONDS,
         consumer_group_instance_id=member,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=kafka.fetch_bytes,
+        consumer_max_fetch_size=fetch_bytes(kafka),
         agent_supervisor=CrashingSupervisor,
         stream_buffer_maxsize=BUFFER_SETS_MAX,
         stream_wait_empty=False,

@@ -8,6 +8,7 @@ committed. What comes back too often ends the worker: something is wrong that be
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -29,6 +30,7 @@ from streams.kafka.cursors import RecordsMissing
 from streams.kafka.effects import Place
 from streams.kafka.fetched import Fetched
 from streams.kafka.logs import note
+from streams.kafka.memory import OutputBudget
 from streams.kafka.pacing import CommitPace
 from streams.kafka.partition import Runtime
 from streams.kafka.probe import DURING_RESTORE, Probe, passed
@@ -147,6 +149,7 @@ class Ports:
         settings: When is committed and when is given up.
         pace: What the commits of all partitions may take together.
         metrics: What is counted and measured.
+        budget: What their outputs may hold together.
         events: Told how partitions stand.
         probe: Told how far each commit and replay has come.
     """
@@ -157,6 +160,7 @@ class Ports:
     settings: Commits
     pace: CommitPace
     metrics: Metrics
+    budget: OutputBudget = field(default_factory=OutputBudget)
     events: Events = field(default_factory=Events)
     probe: Probe = passed
 
@@ -211,6 +215,9 @@ class PartitionOwner:
                 return
             except (InDoubt, KafkaError, OSError, RecordsMissing) as error:
                 await self._begin_again(error)
+            # The trace of what went wrong holds the dropped state in a cycle: a row is 15 KB an instrument, and the
+            # collector counts objects, not bytes. Before the next one is built it must be gone.
+            gc.collect()
 
     async def stop(self, seconds: float, *, final: bool = False) -> None:
         """Stop: commit what has been read unless that takes too long, or leave off restoring."""
@@ -257,6 +264,7 @@ class PartitionOwner:
                 metrics=ports.metrics,
                 settings=ports.settings,
                 pace=ports.pace,
+                budget=ports.budget,
                 state=restored.state,
                 on_live=lambda live: ports.events.live(seat, live),
                 on_stall=self._stalled,

@@ -21,6 +21,7 @@ from streams.kafka.cursors import Cursor, Found, RecordsMissing
 from streams.kafka.effects import Effects, Outbox, Output
 from streams.kafka.fetched import Fetched
 from streams.kafka.logs import note
+from streams.kafka.memory import OutputBudget
 from streams.kafka.pacing import CommitPace
 from streams.kafka.partition import Runtime
 from streams.kafka.probe import DURING_REPLAY, Probe, passed
@@ -34,8 +35,6 @@ log = logging.getLogger(__name__)
 
 SETS_MAX: Final = 2
 """Fetched sets of a topic at hand: one is read while the next is fetched."""
-
-OUTBOX_BYTES_MAX: Final = 64 << 20
 
 STALL_SECONDS: Final = 2.0
 """A commit takes milliseconds; one that takes this long waits for the brokers, and the worker says so."""
@@ -87,6 +86,7 @@ class PartitionRunner:
         metrics: What is counted and measured.
         settings: When is committed.
         pace: What the commits of all partitions may take together.
+        budget: What the outputs of all partitions may hold together.
         state: Returns what a commit writes to the state topic.
         on_live: Called once, when the runtime is live.
         on_stall: Called with the seconds that a commit has waited for the brokers, and with None when that is over.
@@ -103,6 +103,7 @@ class PartitionRunner:
         metrics: Metrics,
         settings: Commits,
         pace: CommitPace,
+        budget: OutputBudget,
         state: State,
         on_live: Callable[[Runtime], None],
         on_stall: Callable[[float | None], None] = lambda seconds: None,
@@ -114,6 +115,8 @@ class PartitionRunner:
         self._metrics = metrics
         self._settings = settings
         self._pace = pace
+        self._budget = budget
+        self._bytes_under_way = 0
         self._state = state
         self._on_live = on_live
         self._on_stall = on_stall
@@ -212,6 +215,7 @@ class PartitionRunner:
             await asyncio.wait({self._commit})
         if self._commit is not None and not self._commit.cancelled():
             self._commit.exception()
+        self._budget.hold(self, 0)
 
     # The partition's next owner begins with what was committed before, and reads the rest again.
     def _lost(self, error: Exception) -> None:
@@ -247,6 +251,7 @@ class PartitionRunner:
             cursor.byte_seconds = self._read_seconds / len(fetched.data)
         self._metrics.batch_folded(effects.records, self._read_seconds)
         self._outbox.add(effects)
+        self._budget.hold(self, self._outbox.bytes + self._bytes_under_way)
         if effects.outputs and self._output_at is None:
             self._output_at = time.monotonic()
         if was_live:
@@ -284,7 +289,7 @@ class PartitionRunner:
         self._wake.clear()
 
     def _is_full(self) -> bool:
-        return len(self._outbox) >= self._settings.outputs_max or self._outbox.bytes >= OUTBOX_BYTES_MAX
+        return len(self._outbox) >= self._settings.outputs_max or (len(self._outbox) > 0 and self._budget.is_spent)
 
     def _commit_when_due(self, *, is_free: bool) -> None:
         self._tell_stall()
@@ -321,6 +326,7 @@ class PartitionRunner:
         self._commit_begun = time.monotonic()
         await self._state.prepare()
         # Nothing is read between these two: outputs, state and positions are of the same instant.
+        self._bytes_under_way = self._outbox.bytes
         effects = self._outbox.take()
         effects.state = self._state.records(final=final)
         self._output_at = None
@@ -328,6 +334,8 @@ class PartitionRunner:
         await self._committer.commit(effects)
         self._committed_at = time.monotonic()
         self._commit_begun = None
+        self._bytes_under_way = 0
+        self._budget.hold(self, self._outbox.bytes)
         self._state.committed()
         self._metrics.commit_finished(time.perf_counter() - started)
         count_written(effects, self.runtime.partition, self._metrics)

@@ -135,6 +135,9 @@ class PartitionSnapshots:
             self._gone = []
             writer = SnapshotWriter(self._identity, engine_version=self._ports.version, series=series)
             found += self._taken(writer, series)
+            if self._ports.delivery != "exactly_once":
+                # Nothing fences an owner of before that wakes up late: what it has torn is whole again with the next.
+                self._latest.forget()
         found.append(committed_record(self._identity, STATE, positions, delivery=self._ports.delivery))
         return [self._output(record) for record in found]
 

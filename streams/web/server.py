@@ -7,6 +7,7 @@ only begin the replay again.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -28,6 +29,11 @@ fiftytwo worker
 UNASSIGNED_SECONDS_MAX: Final = 300.0
 """A group assigns within the session and the rebalance time-out, half a minute; a member that waits ten times as long
 has been forgotten, and joins anew with a restart."""
+
+
+ANSWER_SECONDS_MAX: Final = 30.0
+"""How long an answer waits to be taken. Prometheus gives a scrape up after ten seconds; one that hangs, or a machine
+that has gone, would keep its answers in this process's memory for ever."""
 
 
 class WebUnavailable(OSError):
@@ -118,7 +124,16 @@ class Health:
 class WebServer:
     """Serves one registry and one health until stopped."""
 
-    def __init__(self, registry: CollectorRegistry, health: Health, *, host: str, port: int) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        health: Health,
+        *,
+        host: str,
+        port: int,
+        answer_seconds_max: float = ANSWER_SECONDS_MAX,
+    ) -> None:
+        self._answer_seconds_max = answer_seconds_max
         self._registry = registry
         self._health = health
         self._host = host
@@ -136,6 +151,12 @@ class WebServer:
         """Return the address to open."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}"
+
+    @property
+    def connections(self) -> int:
+        """Return how many connections are open."""
+        server = self._runner.server
+        return 0 if server is None else len(server.connections)
 
     async def start(self) -> None:
         """Listen. Port 0 takes a free one, which `port` then names.
@@ -164,7 +185,15 @@ class WebServer:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+        answer = web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+        try:
+            async with asyncio.timeout(self._answer_seconds_max):
+                await answer.prepare(request)
+                await answer.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        return answer
 
     async def _live(self, request: web.Request) -> web.Response:
         return _answer("live", self._health.failures())

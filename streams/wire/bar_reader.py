@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from streams.core.compiled import njit
+from streams.core.compiled import allocating, njit
 from streams.core.instruments import Instruments
 from streams.core.layout import BAR, BAR_OFFICIAL, BAR_TRADED
 from streams.core.units import PRICE_MAX, SIZE_MAX
@@ -76,7 +76,7 @@ def plain_bars(
         start = stop
 
 
-@njit
+@allocating
 def read_bars(
     buffer: Bytes,
     frames: npt.NDArray[Any],

@@ -20,6 +20,10 @@ from tests.chaos.proxy import FrameProxy, broker_settings
 from tests.integration.apache import SETTINGS, ApacheBroker
 
 APPLICATION: Final = "chaos"
+# A transaction that died in one partition is waited for by who reads its state: by default the broker looks every ten
+# seconds for those that have run out, which is as long as a life without Faust.
+BROKER: Final = f"{SETTINGS}transaction.abort.timed.out.transaction.cleanup.interval.ms=500\n"
+
 DYNAMIC_WORKER: Final = "c"
 """The worker that comes and goes: it has no lasting name, and commits and takes snapshots as by default."""
 
@@ -37,7 +41,7 @@ class Cluster:
         self._stack = AsyncExitStack()
         self._ports = {name: (find_free_port(), find_free_port()) for name in workers}
         listeners = {f"WORKER{number}": ports for number, ports in enumerate(self._ports.values())}
-        self.broker = ApacheBroker(settings=broker_settings(SETTINGS, listeners))
+        self.broker = ApacheBroker(settings=broker_settings(BROKER, listeners))
         self.config = self.config_of(APPLICATION, partitions=partitions)
         self.proxies: dict[str, FrameProxy] = {}
         self.workers: dict[str, WorkerProcess] = {}

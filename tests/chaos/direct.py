@@ -37,7 +37,9 @@ SET_BYTES: Final = 2_048
 PACE_SECONDS: Final = 0.03
 """Between two sets, so that a commit comes after every few: a story in one commit would have one point to die at."""
 
-LIFE_SECONDS_MAX: Final = 10.0
+LIFE_SECONDS_MAX: Final = 20.0
+"""It may wait for the time-out of a transaction that another seat's death has left open in its state."""
+
 FAR: Final = 1 << 62
 
 
@@ -213,7 +215,9 @@ class Lives:
                         task.result()
                 if not life.done():
                     await owner.stop(5.0, final=True)
-                died = await life
+                await asyncio.wait({life})
+                # Whoever is stopped while it restores is cancelled.
+                died = not life.cancelled() and life.result()
             finally:
                 told.cancel()
         if died:
@@ -232,12 +236,24 @@ class Lives:
             seats = [seat for seat in self.seats if seat.kind == STATE or point != "during_replay"]
             seat = random.choice(seats)
             count = 1 if point in ("during_restore", "during_replay") else random.randrange(1, 4)
-            reached = await self.live(seat, point, count)
+            reached = await self._live_beside(seat, point, count)
             if not reached:
                 # Nothing to replay, or nothing to say: another time.
                 plan.append(point)
             if attempts % 20 == 0:
                 say(f"direct: {sum(self.crashes.values())} of {number} crashes")
+
+    # A worker begins again with all its partitions. The other seat of this one must live too: what it left under way
+    # when it died last is ended by its next life alone, and is waited for by whoever restores from their common topic.
+    async def _live_beside(self, seat: Seat, point: str, count: int) -> bool:
+        until = asyncio.Event()
+        other = next(other for other in self.seats if other.number == seat.number and other.kind != seat.kind)
+        beside = asyncio.create_task(self.live(other, until=until))
+        try:
+            return await self.live(seat, point, count)
+        finally:
+            until.set()
+            await beside
 
     async def finish(self, caught_up: Callable[[], Any]) -> None:
         """Let all partitions live until everything is committed."""

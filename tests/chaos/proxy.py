@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import struct
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -94,6 +95,8 @@ class FrameProxy:
         self._server: asyncio.Server | None = None
         self._armed: deque[Fault] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.refusal: Callable[[bytes], bytes | None] = lambda request: None
+        """Returns what is answered in the broker's place; None lets it answer itself."""
         self.done: Counter[tuple[str, Kind]] = Counter()
         """Faults that were carried out."""
         self.seen: Counter[str] = Counter()
@@ -160,7 +163,8 @@ class _Connection:
         self._client_reader, self._client = client
         self._broker_reader, self._broker = broker
         # What the broker owes: API, and the fault of a held or doubled request whose answer the client must not see.
-        self._owed: deque[tuple[int, Fault | None]] = deque()
+        # A request that was answered here stands among them with its answer: answers come in order.
+        self._owed: deque[tuple[int, Fault | None, bytes | None]] = deque()
         self._holding = 0
         self._writing = asyncio.Lock()
 
@@ -186,6 +190,11 @@ class _Connection:
             frame = await _read(self._client_reader)
             api, _, _ = _REQUEST.unpack_from(frame)
             self._proxy.seen[API_NAMES.get(api, str(api))] += 1
+            answer = self._proxy.refusal(frame)
+            if answer is not None:
+                self._owed.append((api, None, answer))
+                await self._answer_refused()
+                continue
             fault = self._proxy.take(api, "request")
             match fault.kind if fault else None:
                 case "reset":
@@ -207,7 +216,7 @@ class _Connection:
 
     async def _deliver(self, api: int, frame: bytes, hidden: Fault | None) -> None:
         async with self._writing:
-            self._owed.append((api, hidden))
+            self._owed.append((api, hidden, None))
             self._broker.write(_LENGTH.pack(len(frame)) + frame)
             await self._broker.drain()
 
@@ -221,11 +230,18 @@ class _Connection:
         finally:
             self._holding -= 1
 
+    # What was answered here goes out when all that was asked before it has been answered.
+    async def _answer_refused(self) -> None:
+        while self._owed and (answer := self._owed[0][2]) is not None:
+            self._owed.popleft()
+            self._client.write(_LENGTH.pack(len(answer)) + answer)
+            await self._client.drain()
+
     async def _answers(self) -> None:
         try:
             while True:
                 frame = await _read(self._broker_reader)
-                api, hidden = self._owed.popleft() if self._owed else (-1, None)
+                api, hidden, _ = self._owed.popleft() if self._owed else (-1, None, None)
                 if hidden is not None:
                     if not hidden.answer.done():
                         hidden.answer.set_result(frame)
@@ -241,6 +257,7 @@ class _Connection:
                         await fault.wait_released()
                 self._client.write(_LENGTH.pack(len(frame)) + frame)
                 await self._client.drain()
+                await self._answer_refused()
         except (OSError, asyncio.IncompleteReadError):
             pass
         # The broker has gone, or the connection is to break: the client must notice.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,13 +42,18 @@ async def rewrite(config: Config, topic: str, change: Change) -> list[Kept]:
 
         await eventually(is_gone)
     await topic_admin.apply(config)
-    producer: Any = AIOKafkaProducer(bootstrap_servers=config.kafka.bootstrap_servers, max_request_size=4 << 20)
+    producer: Any = AIOKafkaProducer(
+        bootstrap_servers=config.kafka.bootstrap_servers, max_request_size=4 << 20, enable_idempotence=True
+    )
     await producer.start()
     try:
-        for record in change(before):
-            await producer.send_and_wait(
+        sent = [
+            await producer.send(
                 topic, record.value, record.key, partition=record.partition, headers=list(record.headers)
             )
+            for record in change(before)
+        ]
+        await asyncio.gather(*sent)
     finally:
         await producer.stop()
     return before

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from importlib import metadata
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from streams.config import Snapshots
@@ -19,7 +20,7 @@ from streams.kafka.terms import Terms
 from streams.kafka.topics import Topics
 from streams.web.metrics import Metrics
 from streams.wire.positions import STATE, read_committed
-from streams.wire.snapshots import LATEST, MANIFEST, collect, read_snapshot, series_keys
+from streams.wire.snapshots import LATEST, MANIFEST, SnapshotRefused, collect, read_snapshot, series_keys
 from tests.property.test_band import markets
 from tests.snapshot_example import IDENTITY, JOIN_RULES, RULES, example
 
@@ -31,10 +32,17 @@ SETTINGS = PartitionSettings(topics=TOPICS, partitions=4, source="", skew_ns=0, 
 class Bench:
     """A partition with a state of its own, a clock that is set by hand, and a topic that is a dictionary."""
 
-    def __init__(self, topic: Mapping[bytes, bytes] | None = None, settings: Snapshots | None = None) -> None:
+    def __init__(
+        self,
+        topic: Mapping[bytes, bytes] | None = None,
+        settings: Snapshots | None = None,
+        *,
+        delivery: str = "exactly_once",
+        ticks: int = 120,
+    ) -> None:
         self.topic = dict(topic or {})
         self.now, self.today, self.oldest = 0.0, "20260105", 0
-        self.example = example(120)
+        self.example = example(ticks)
         logs = {TOPICS.ticks: (0, 10_000), TOPICS.news: (0, 100)}
         group = dict.fromkeys(logs)
         self.start = find_start(
@@ -55,7 +63,7 @@ class Bench:
             pace=SnapshotPace(1.0),
             metrics=Metrics(CollectorRegistry(), version=metadata.version("fiftytwo")),
             version="test",
-            delivery="exactly_once",
+            delivery=delivery,
             now=lambda: self.now,
             today=lambda: self.today,
         )
@@ -126,6 +134,32 @@ def test_base_of_the_day_is_whole_and_goes_when_its_log_is_gone() -> None:
 
     assert {name for name in bench.series() if name.startswith("base-")} == {"base-20260106", "base-20260107"}
     assert read_snapshot(bench.topic, IDENTITY, series="base-20260107") is not None
+
+
+def test_snapshot_that_an_owner_of_before_tore_is_whole_again_with_the_next_base() -> None:
+    """Without transactions nothing fences who wakes up late; what it tears is not believed, and does not stay torn."""
+    bench = Bench(delivery="at_least_once")
+    for bench.now in (10.0, 10.1, 20.2):
+        bench.runtime._positions[TOPICS.ticks] += 1
+        bench.commit()
+    late = Bench(delivery="at_least_once", ticks=60)
+    late.topic, late.now = bench.topic, 10.0
+    late.commit()
+    bench.topic, bench.now = late.topic, 31.0
+    bench.runtime._positions[TOPICS.ticks] += 1
+    assert LATEST in bench.commit()
+    with pytest.raises(SnapshotRefused) as caught:
+        read_snapshot(bench.topic, IDENTITY)
+    assert caught.value.reason in ("torn", "missing")
+
+    bench.today, bench.now = "20260106", 42.0
+    assert "base-20260106" in bench.commit()
+    bench.runtime._positions[TOPICS.ticks] += 1
+    assert LATEST in bench.commit()
+
+    healed = read_snapshot(bench.topic, IDENTITY)
+    assert healed is not None
+    assert healed.manifest.positions.ticks == bench.runtime.position(TOPICS.ticks)
 
 
 def test_last_commit_carries_a_snapshot_unless_nothing_has_changed() -> None:

@@ -15,6 +15,7 @@ from streams.config import Commits
 from streams.kafka.cursors import GAPS_MAX, RecordsMissing
 from streams.kafka.effects import Effects, Output
 from streams.kafka.fetched import Fetched
+from streams.kafka.memory import OutputBudget
 from streams.kafka.pacing import CommitPace
 from streams.kafka.partition import Runtime
 from streams.kafka.runner import SETS_MAX, PartitionRunner
@@ -124,7 +125,8 @@ class FakeState:
 class Bench:
     """A runner with fakes around it."""
 
-    def __init__(self, settings: Commits | None = None) -> None:
+    def __init__(self, settings: Commits | None = None, budget: OutputBudget | None = None) -> None:
+        self.budget = budget or OutputBudget()
         self.runtime, self.reader, self.committer = FakeRuntime(), FakeReader(), FakeCommitter()
         self.live: list[Runtime] = []
         self.stalls: list[float | None] = []
@@ -150,6 +152,7 @@ class Bench:
             metrics=Metrics(CollectorRegistry(), version=metadata.version("fiftytwo")),
             settings=self.settings,
             pace=CommitPace(self.settings.share_max),
+            budget=self.budget,
             state=FakeState(),
             on_live=self.live.append,
             on_stall=self.stalls.append,
@@ -423,3 +426,35 @@ def test_commit_that_does_not_end_is_told_and_dropped_when_the_partition_moves()
         assert bench.committer.commits == []
 
     on_bench(work)
+
+
+def test_partitions_share_what_outputs_may_hold() -> None:
+    """One whose outputs wait stops reading when the budget is spent by others; one without outputs never does."""
+
+    async def work() -> None:
+        # An output is two or three bytes here: ten of one partition are all there is.
+        budget = OutputBudget(20)
+        greedy, modest = Bench(budget=budget), Bench(budget=budget)
+        try:
+            for bench in (greedy, modest):
+                bench.committer.open.clear()
+            greedy.offer(0, 110)
+            await greedy.has_read(110)
+            # What is under way counts, but whose outbox is empty reads on.
+            modest.offer(0, 5)
+            await modest.until(lambda: modest.runner._bytes_under_way > 0)
+            modest.offer(5, 35)
+            await modest.has_read(35)
+            modest.offer(35, 40)
+            await modest.until(lambda: not modest.runner._wake.is_set())
+            assert modest.runtime.at == 35
+
+            greedy.committer.open.set()
+            modest.committer.open.set()
+            await modest.has_read(40)
+        finally:
+            for bench in (greedy, modest):
+                bench.task.cancel()
+            await asyncio.wait({greedy.task, modest.task})
+
+    asyncio.run(work())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import aiohttp
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from streams.web.metrics import Metrics
 from streams.web.server import UNASSIGNED_SECONDS_MAX, Health, WebServer, WebUnavailable
@@ -192,3 +193,23 @@ def test_taken_port_is_refused_with_the_setting_to_change() -> None:
 
     assert "expected to listen on 127.0.0.1:" in text
     assert "web.port" in text
+
+
+def test_answer_that_nobody_takes_is_given_up() -> None:
+    """A scraper that asks and never reads loses its connection; who reads is answered meanwhile."""
+
+    async def run() -> None:
+        registry = CollectorRegistry()
+        # More than the kernel's buffers of both sides hold.
+        Gauge("large", "x" * (32 << 20), registry=registry)
+        server = WebServer(registry, Health(), host="127.0.0.1", port=0, answer_seconds_max=0.5)
+        await server.start()
+        with socket.create_connection(("127.0.0.1", server.port)) as hanging:
+            hanging.sendall(b"GET /metrics HTTP/1.1\r\nHost: worker\r\n\r\n")
+            async with aiohttp.ClientSession(server.url) as session, session.get("/health/live") as answer:
+                assert answer.status == 200
+            while server.connections:
+                await asyncio.sleep(0.05)
+        await server.stop()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
