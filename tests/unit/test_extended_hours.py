@@ -5,10 +5,13 @@ Every case is worked by hand and judged twice, by the oracle and by the engine.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from streams.core.join import Join, JoinRules
 from streams.core.processor import Processor
@@ -23,6 +26,7 @@ from tests.scripted import JUDGES, Script
 from tests.snapshot_example import IDENTITY, POSITIONS, snapshot_of
 
 DAY = "2025-09-30"
+SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
 NewScript = Callable[..., Script]
 
 
@@ -222,6 +226,23 @@ def test_cancelled_trigger_of_extended_hours_is_retracted_there(script: NewScrip
 
     assert said(written, "extended") == ["triggered 1 101", "amended 1 100.5"]
     assert said(written, "regular") == ["triggered 1 100.5"]
+
+
+def test_what_is_said_of_extended_hours_fits_its_schemas() -> None:
+    """A consumer that validates takes breakouts and suspicions of both scopes."""
+    written = Script("engine", DAY, extended=True)
+    written.history(high="100", low="60", close="90")
+    written.tick("08:00:00", "45", "T")
+    written.tick("09:30:00", "101", "@")
+    written.say("accept", session_date=DAY)
+
+    found = written.documents("high_52w", "low_52w", "suspected_split")
+
+    assert {(each["scope"], each["family"]) for each in found} > {("extended", "low_52w"), ("regular", "high_52w")}
+    for each in found:
+        name = "suspected-split" if each["family"] == "suspected_split" else "breakout"
+        schema = json.loads((SCHEMAS / f"{name}-signal.schema.json").read_text(encoding="utf-8"))
+        Draft202012Validator(schema).validate(each)
 
 
 def test_scope_switched_on_begins_with_the_bars_that_are_known() -> None:
