@@ -150,16 +150,18 @@ def combine(table: npt.NDArray[np.int16], profile: int, codes: npt.NDArray[np.in
     return allowed | marks
 
 
-def in_extended_hours(eligible: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-    """Return the ELIGIBLE bits of trades as the extended scope reads them.
+@njit
+def set_extended_hours(eligible: npt.NDArray[np.int16]) -> None:
+    """Change the ELIGIBLE bits of trades in place to what they are in the extended scope.
 
     What is not eligible only because it was made outside regular hours is eligible there, for last too unless it is
     late or derived. Its session has no auction after its end, and no official close is its own.
     """
-    outside = (eligible & (ELIGIBLE_HIGH_LOW | ELIGIBLE_EXTENDED)) == ELIGIBLE_EXTENDED
-    counts = np.where(eligible & ELIGIBLE_LATE, ELIGIBLE_HIGH_LOW, ELIGIBLE_HIGH_LOW | ELIGIBLE_LAST)
-    found = np.where(outside, eligible | counts, eligible) & ~(ELIGIBLE_CLOSE | ELIGIBLE_BY_CONDITION)
-    return found.astype(np.int16)
+    for index in range(len(eligible)):
+        bits = np.int64(eligible[index])
+        if bits & (ELIGIBLE_HIGH_LOW | ELIGIBLE_EXTENDED) == ELIGIBLE_EXTENDED:
+            bits |= ELIGIBLE_HIGH_LOW if bits & ELIGIBLE_LATE != 0 else ELIGIBLE_HIGH_LOW | ELIGIBLE_LAST
+        eligible[index] = bits & ~(ELIGIBLE_CLOSE | ELIGIBLE_BY_CONDITION)
 
 
 def venue_number(venue: str | None) -> int:
