@@ -22,7 +22,7 @@ UNCOMPILED_TESTS = \
 PARALLEL = -n 2 --dist worksteal
 
 .PHONY: help demo warm test lint format chaos chaos-short benchmark gate clean \
-	bench bench-quick bench-shapes bench-latency bench-report bench-all
+	bench bench-quick bench-shapes bench-latency bench-cost bench-report bench-all
 
 help:
 	@echo "make demo            show two days of Alibaba on an embedded broker; needs nothing but Python 3.11 or newer"
@@ -39,6 +39,7 @@ help:
 	@echo "make bench-quick     the worker and Kafka Streams exactly once on the 52-week job, under four minutes"
 	@echo "make bench-shapes    how cost grows with instruments, history, batch sizes, codecs and shapes of load"
 	@echo "make bench-latency   from the append of a tick to the receipt of its signal, at three loads"
+	@echo "make bench-cost      what exactly once costs: rate, latency and restart beside at least once; ARGS=--short"
 	@echo "make bench-report    write what the four above measured into the documentation and the README"
 	@echo "make bench-all       bench, bench-latency, bench-shapes and bench-report, an hour on two cores"
 	@echo "make clean           remove the environments and caches of this clone"
@@ -89,6 +90,9 @@ bench-shapes: warm $(VENV)/.stamp-test
 
 bench-latency: warm $(VENV)/.stamp-test
 	$(BIN)/python -m benchmarks.latency $(ARGS)
+
+bench-cost: warm $(VENV)/.stamp-test
+	$(BIN)/python -m benchmarks.cost $(ARGS)
 
 # One after the other: they would disturb each other.
 bench-all:

@@ -47,6 +47,7 @@ from streams.wire.snapshot_writer import SnapshotWriter
 from streams.wire.snapshots import Identity, Positions
 
 POLL_SECONDS: Final = 0.05
+SETTLE_SECONDS: Final = 15.0
 LIVE_SECONDS_MAX: Final = 1_800.0
 CONSUMED: Final = re.compile(r'^fiftytwo_records_consumed_total\{topic="market\.ticks\.v1"\} (\S+)$', re.MULTILINE)
 
@@ -77,27 +78,33 @@ def main() -> int:
     options = parser.parse_args()
     from tests.integration.apache import ApacheBroker
 
-    workload = Workload(instruments=options.instruments, ticks=options.ticks)
-    markets = load_markets([MIC])
     with ApacheBroker(heap="1g") as broker:
-        environment = worker_environment(broker.bootstrap, options.partitions)
-        apply_topics(environment)
-        topics = Topics()
-
-        async def load() -> None:
-            await publish(
-                broker.bootstrap, topics.ticks, options.partitions, workload, markets, _quiet, trades_only=True
-            )
-
-        asyncio.run(load())
-        size = asyncio.run(write_states(load_config(None, environment), workload, markets))
-        print(
-            f"{options.instruments:,} instruments, {size >> 20:,} MB of snapshots, {options.ticks:,} trades to replay"
+        measure_restarts(
+            broker.bootstrap, instruments=options.instruments, ticks=options.ticks, partitions=options.partitions
         )
-        for name in ("after a kill", "after a clean stop"):
-            asyncio.run(load())
-            tell(name, measured(environment, lambda seen: seen > 0, signal.SIGTERM, settle_seconds=15.0))
     return 0
+
+
+def measure_restarts(bootstrap: str, *, instruments: int, ticks: int, partitions: int) -> dict[str, Restart]:
+    """Measure both kinds of restart on a broker with nothing on it yet, print them and return them by name."""
+    workload = Workload(instruments=instruments, ticks=ticks)
+    markets = load_markets([MIC])
+    environment = worker_environment(bootstrap, partitions)
+    apply_topics(environment)
+    topics = Topics()
+
+    async def load() -> None:
+        await publish(bootstrap, topics.ticks, partitions, workload, markets, _quiet, trades_only=True)
+
+    asyncio.run(load())
+    size = asyncio.run(write_states(load_config(None, environment), workload, markets))
+    print(f"{instruments:,} instruments, {size >> 20:,} MB of snapshots, {ticks:,} trades to replay", flush=True)
+    found: dict[str, Restart] = {}
+    for name in ("after a kill", "after a clean stop"):
+        asyncio.run(load())
+        found[name] = measured(environment, lambda seen: seen > 0, signal.SIGTERM, settle_seconds=SETTLE_SECONDS)
+        tell(name, found[name])
+    return found
 
 
 async def write_states(config: Config, workload: Workload, markets: Markets) -> int:

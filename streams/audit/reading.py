@@ -73,9 +73,19 @@ class Stream:
         end: Nothing at or past it is wanted; batches that begin before it are brought whole.
     """
 
-    def __init__(self, consumer: Any, place: Place, start: int, end: int, *, set_bytes: int = FETCH_BYTES) -> None:
+    def __init__(
+        self,
+        consumer: Any,
+        place: Place,
+        start: int,
+        end: int,
+        *,
+        set_bytes: int = FETCH_BYTES,
+        silence_seconds: float = SILENCE_SECONDS_MAX,
+    ) -> None:
         self._consumer = consumer
         self._set_bytes = set_bytes
+        self._silence_seconds = silence_seconds
         self.place = place
         self.position = start
         self.end = end
@@ -95,12 +105,12 @@ class Stream:
         """
         if not self.has_more:
             return None
-        deadline = time.monotonic() + SILENCE_SECONDS_MAX
+        deadline = time.monotonic() + self._silence_seconds
         while not self._sets:
             if time.monotonic() > deadline:
                 raise ReadingStalled(
                     f"expected records of {self.place[0]} partition {self.place[1]} from offset {self.position} to "
-                    f"{self.end}, found none in {SILENCE_SECONDS_MAX:g} s: check the brokers, then go on"
+                    f"{self.end}, found none in {self._silence_seconds:g} s: check the brokers, then go on"
                 )
             await self._fetch()
         fetched = self._sets.pop(0)

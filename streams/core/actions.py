@@ -79,7 +79,7 @@ def explains(cold: np.void, date: int, until: int) -> bool:
 @njit
 def own_history_from(cold: np.void, session_date: int) -> int:
     """Return the first date whose bars are this instrument's own, as seen from a session."""
-    first = np.int64(cold["listing_date"])
+    first = np.int64(cold["listing_date"]) if cold["listing_date"] <= session_date else np.int64(0)
     for index in range(np.int64(cold["actions"])):
         action = cold["action"][index]
         if action["code"] == ACTION_DELISTING and action["ex_date"] <= session_date:
@@ -103,7 +103,7 @@ def set_symbol(cold: np.void, session_date: int) -> None:
 
 @njit
 def keep_action(cold: np.void, detail: np.void) -> bool:
-    """Take an action, in the place of the one of its id; False when there are too many later ones."""
+    """Take an action instead of the one of its id, as the latest word; False when there are too many later ones."""
     at = _place(cold, np.int64(detail["key"]), np.int64(detail["date"]))
     if at < 0:
         return False
@@ -138,15 +138,16 @@ def drop_action(cold: np.void, at: int) -> None:
 
 @njit
 def _place(cold: np.void, key: int, ex_date: int) -> int:
-    at = find_action(cold, key)
-    if at >= 0:
-        return at
+    gone = find_action(cold, key)
+    if gone < 0 and cold["actions"] == ACTIONS_MAX:
+        gone = np.int64(0)
+        for index in range(1, ACTIONS_MAX):
+            if cold["action"][index]["ex_date"] < cold["action"][gone]["ex_date"]:
+                gone = np.int64(index)
+        if ex_date < cold["action"][gone]["ex_date"]:
+            return np.int64(-1)
+    if gone >= 0:
+        drop_action(cold, gone)
     count = np.int64(cold["actions"])
-    if count < ACTIONS_MAX:
-        cold["actions"] = count + 1
-        return count
-    oldest = np.int64(0)
-    for index in range(1, ACTIONS_MAX):
-        if cold["action"][index]["ex_date"] < cold["action"][oldest]["ex_date"]:
-            oldest = np.int64(index)
-    return oldest if cold["action"][oldest]["ex_date"] < ex_date else np.int64(-1)
+    cold["actions"] = count + 1
+    return count

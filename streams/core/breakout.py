@@ -18,7 +18,6 @@ from streams.core.compiled import njit
 from streams.core.emission import emit_breakout
 from streams.core.extremes import is_beyond
 from streams.core.layout import (
-    CLOSE_NONE,
     CONDITION_COUNT,
     REASON_NONE,
     TRADE_ID_BYTES,
@@ -160,7 +159,7 @@ def fold_breakout(world: World, row: Row, machine: int, extreme: int) -> None:
 
 
 @njit
-def judge(world: World, row: Row, machine: int, close: int, close_source: int) -> None:
+def judge(world: World, row: Row, machine: int, close: int) -> None:
     """Give the verdict on a machine's latest signal, if it has one.
 
     A close of 0 (no trade eligible for last) confirms nothing.
@@ -168,7 +167,7 @@ def judge(world: World, row: Row, machine: int, close: int, close_source: int) -
     if not is_live(row.warm, machine):
         return
     send_held_extreme(world, row, machine)
-    recovered = judged(row.warm, machine, close)
+    judge_signal(row.warm, machine, close)
     holds = row.warm["verdict"][machine] == VERDICT_CONFIRMED
     emit_breakout(
         world,
@@ -177,18 +176,15 @@ def judge(world: World, row: Row, machine: int, close: int, close_source: int) -
         np.int64(TRANSITION_CONFIRMED) if holds else np.int64(TRANSITION_UNCONFIRMED),
         np.int64(row.warm["close_ns"]),
         close,
-        close_source,
-        recovered,
         np.int64(REASON_NONE),
     )
 
 
 @njit
-def judged(warm: np.void, machine: int, close: int) -> int:
-    """Hold a close against a machine's signal, keep the verdict, and return whether the signal recovered."""
+def judge_signal(warm: np.void, machine: int, close: int) -> None:
+    """Hold a close against a machine's signal, and keep the verdict."""
     holds = close > 0 and is_beyond(close, np.int64(warm["signal_level"][machine]), machine & 1)
     warm["verdict"][machine] = VERDICT_CONFIRMED if holds else VERDICT_UNCONFIRMED
-    return np.int64(warm["failed"][machine]) if holds else np.int64(0)
 
 
 @njit
@@ -327,14 +323,4 @@ def _send_extreme(world: World, row: Row, machine: int, time_ns: int, price: int
 
 @njit
 def _emit(world: World, row: Row, machine: int, transition: int, event_ns: int, price: int) -> None:
-    emit_breakout(
-        world,
-        row,
-        machine,
-        transition,
-        event_ns,
-        price,
-        np.int64(CLOSE_NONE),
-        np.int64(0),
-        np.int64(REASON_NONE),
-    )
+    emit_breakout(world, row, machine, transition, event_ns, price, np.int64(REASON_NONE))

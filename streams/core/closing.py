@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streams.core.breakout import first_price, is_live, judged, reaches, take_level
+from streams.core.breakout import first_price, is_live, judge_signal, reaches, take_level
 from streams.core.compiled import njit
 from streams.core.emission import emit_breakout
 from streams.core.layout import (
@@ -93,25 +93,18 @@ def judge_again(world: World, row: Row) -> None:
     if close == warm["judged_close"]:
         return
     warm["judged_close"] = close
+    warm["judged_source"] = source
+    amended, reason = np.int64(TRANSITION_AMENDED), np.int64(REASON_CLOSE_CORRECTED)
     for machine in range(FIRST_CLOSE):
         if is_live(warm, np.int64(machine)):
-            recovered = judged(warm, np.int64(machine), close)
-            _emit(
-                world,
-                row,
-                np.int64(machine),
-                np.int64(TRANSITION_AMENDED),
-                close,
-                source,
-                recovered,
-                np.int64(REASON_CLOSE_CORRECTED),
-            )
+            judge_signal(warm, np.int64(machine), close)
+            emit_breakout(world, row, np.int64(machine), amended, np.int64(warm["close_ns"]), close, reason)
     for machine in range(FIRST_CLOSE, MACHINES):
-        judge_close(world, row, np.int64(machine), close, source)
+        judge_close(world, row, np.int64(machine), close)
 
 
 @njit
-def judge_close(world: World, row: Row, machine: int, close: int, source: int) -> None:
+def judge_close(world: World, row: Row, machine: int, close: int) -> None:
     """Hold a close against the level of closes: it triggers, or what it had triggered is amended or retracted."""
     warm = row.warm
     if warm["state"][machine] == BREAKOUT_OFF:
@@ -136,7 +129,8 @@ def judge_close(world: World, row: Row, machine: int, close: int, source: int) -
     warm["state"][machine] = BREAKOUT_ACTIVE if passes else BREAKOUT_ARMED
     if passes:
         _take_close(warm, machine, close)
-    _emit(world, row, machine, transition, close if passes else np.int64(0), source, np.int64(0), reason)
+    price = close if passes else np.int64(0)
+    emit_breakout(world, row, machine, transition, np.int64(warm["close_ns"]), price, reason)
 
 
 @njit
@@ -150,10 +144,3 @@ def _take_close(warm: np.void, machine: int, close: int) -> None:
         warm["trigger_id"][machine, position] = 0
     for position in range(CONDITION_COUNT):
         warm["trigger_conditions"][machine, position] = 0
-
-
-@njit
-def _emit(
-    world: World, row: Row, machine: int, transition: int, close: int, source: int, recovered: int, reason: int
-) -> None:
-    emit_breakout(world, row, machine, transition, np.int64(row.warm["close_ns"]), close, source, recovered, reason)

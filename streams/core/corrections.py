@@ -6,9 +6,10 @@ import numpy as np
 
 from streams.core.closing import judge_again
 from streams.core.compiled import njit
-from streams.core.late import fold_late, unsee_late
+from streams.core.late import fold_late_corrected, unsee_late
 from streams.core.layout import ELIGIBLE_HIGH_LOW, KIND_CANCEL
 from streams.core.recent import insert_print
+from streams.core.restate import restate
 from streams.core.sessions import session_opened
 from streams.core.trades import (
     add_extremes,
@@ -19,7 +20,7 @@ from streams.core.trades import (
     load_trade,
     name_trade,
 )
-from streams.core.unsee import IGNORED, unsee_trade
+from streams.core.unsee import IGNORED, PAST, unsee_trade
 from streams.core.world import Row, World
 
 
@@ -38,7 +39,7 @@ def session_of(world: World, row: Row, eligible: int, time_ns: int) -> int:
 
 @njit
 def fold_cancel(world: World, row: Row, record: np.void, venue: int, buffer: np.ndarray) -> int:
-    """Take a trade back; return what it was among the last prices, or IGNORED."""
+    """Take a trade back; return what it was among the last prices, PAST where its session is over, or IGNORED."""
     time_ns = np.int64(record["time_ns"])
     session = session_of(world, row, np.int64(record["eligible"]), time_ns)
     if session < 0:
@@ -63,7 +64,11 @@ def fold_cancel(world: World, row: Row, record: np.void, venue: int, buffer: np.
     if date > row.hot["date"]:
         world.partition["cancels_unknown"] += 1
         return np.int64(IGNORED)
-    return np.int64(-1) if unsee_late(world, row, date) else np.int64(IGNORED)
+    if not unsee_late(world, row, date):
+        return np.int64(IGNORED)
+    if record["kind"] == KIND_CANCEL:
+        restate(world, row)
+    return np.int64(PAST)
 
 
 @njit
@@ -76,10 +81,14 @@ def fold_corrected(world: World, row: Row, detail: np.void, buffer: np.ndarray, 
     time_ns = np.int64(detail["time_ns"])
     world.partition["corrections"] += 1
     session = session_of(world, row, np.int64(detail["eligible"]), time_ns)
-    if session < 0:
+    date = np.int64(0)
+    if session >= 0:
+        date = np.int64(world.sessions[np.int64(row.market["first"]) + session]["date"])
+    if number == PAST and (date == 0 or date >= row.hot["date"]):
+        restate(world, row)
+    if date == 0:
         judge_again(world, row)
         return
-    date = np.int64(world.sessions[np.int64(row.market["first"]) + session]["date"])
     load_trade(
         world,
         np.int64(detail["time_ns"]),
@@ -93,7 +102,8 @@ def fold_corrected(world: World, row: Row, detail: np.void, buffer: np.ndarray, 
     trade = world.trade
     if date != row.hot["date"]:
         if date < row.hot["date"]:
-            fold_late(world, row, date)
+            fold_late_corrected(world, row, date)
+        judge_again(world, row)
         return
     count_trade(row, trade)
     replaces = number >= 0 and is_last(row, trade)

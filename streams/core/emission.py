@@ -16,11 +16,15 @@ from streams.core.layout import (
     FIRST_LOOKBACK,
     FIRST_MEASURE,
     MEASURE_COUNT,
+    REASON_CLOSE_CORRECTED,
     REASON_NONE,
     SYMBOL_BYTES,
     TRADE_ID_BYTES,
     TRANSITION_ENTERED,
+    TRANSITION_RETRACTED,
     UP,
+    VERDICT_CONFIRMED,
+    VERDICT_NONE,
 )
 from streams.core.world import Row, World
 
@@ -33,14 +37,17 @@ def emit_breakout(
     transition: int,
     event_ns: int,
     price: int,
-    close_source: int,
-    recovered: int,
     reason: int,
 ) -> None:
-    """Write a transition of a machine's latest signal as its next revision."""
+    """Write a transition of a machine's latest signal as its next revision, unless it runs for others alone.
+
+    From the verdict on every transition says which close gave it, but one that takes the trigger back.
+    """
     warm = row.warm
     window = machine >> 1
     warm["revision"][machine] += 1
+    if window == 0 and world.rules["enabled"][machine] == 0:
+        return
     output = _begin(
         world,
         row,
@@ -64,8 +71,10 @@ def emit_breakout(
     output["gap"] = warm["gap"][machine]
     output["fresh"] = warm["fresh"][machine]
     output["failed"] = warm["failed"][machine]
-    output["recovered"] = recovered
-    output["close_source"] = close_source
+    output["recovered"] = warm["failed"][machine] if warm["verdict"][machine] == VERDICT_CONFIRMED else 0
+    is_gone = transition == TRANSITION_RETRACTED and reason != REASON_CLOSE_CORRECTED
+    is_judged = machine >= FIRST_CLOSE or warm["verdict"][machine] != VERDICT_NONE
+    output["close_source"] = warm["judged_source"] if is_judged and not is_gone else CLOSE_NONE
     output["reason"] = reason
     output["degraded"] = warm["degraded"][machine]
     output["verdict"] = warm["verdict"][machine]

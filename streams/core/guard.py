@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from streams.core.actions import explains
+from streams.core.actions import explains, own_history_from
 from streams.core.breakout import arm, forget_signals
 from streams.core.compiled import allocating, njit
 from streams.core.emission import emit_suspicion
@@ -42,6 +42,7 @@ def suspect_split(world: World, row: Row) -> None:
     if world.rules["split_guard"] == 0 or warm["guarded"] != 0:
         return
     today = np.int64(row.hot["date"])
+    warm["history_from"] = own_history_from(cold, today)
     close, date = last_close(row, today)
     if close == 0 or explains(cold, date, today):
         return
@@ -121,7 +122,7 @@ def discard(world: World, row: Row) -> None:
         if warm["closed"] != 0:
             warm["state"][machine] = BREAKOUT_OFF
     derive_bases(world, row, np.int64(warm["session"]), is_full(warm, np.int64(0)))
-    derive_measures(world, row, previous_base, previous_date, np.int64(warm["open_ns"]), np.int64(1))
+    derive_measures(world, row, previous_base, previous_date, np.int64(warm["open_ns"]), np.int64(0))
 
 
 # The ratio of a split, new units for old ones, that a price is near to after a close; 0, 0 where there is none. The

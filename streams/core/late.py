@@ -62,8 +62,25 @@ def fold_late(world: World, row: Row, date: int) -> None:
 
 
 @njit
+def fold_late_corrected(world: World, row: Row, date: int) -> None:
+    """Put the world's trade, a corrected one, into a session that is over. Its id may be that of the original."""
+    key = np.int64(world.trade["key"])
+    index = _amendable_bar(world, row, date)
+    if index < 0:
+        world.partition["ticks_late"] += 1
+    else:
+        if key != 0 and not is_recent(row.tape, key):
+            remember_id(row.tape, key)
+        _add_to_bar(world, row, world.trade, row.ring[index])
+    restate(world, row)
+
+
+@njit
 def unsee_late(world: World, row: Row, date: int) -> bool:
-    """Take the world's trade out of a session that is over; returns False where there was no such trade."""
+    """Take the world's trade out of a session that is over; returns False where there was no such trade.
+
+    Levels that hang on it are not derived again: a correction first puts another trade in its place.
+    """
     trade = world.trade
     cold = row.cold
     key = np.int64(trade["key"])
@@ -92,7 +109,6 @@ def unsee_late(world: World, row: Row, date: int) -> bool:
         _unsee(cold, bar, np.int64(UP), price)
         _unsee(cold, bar, np.int64(DOWN), price)
         _set_extremes(world, cold, bar)
-    restate(world, row)
     return True
 
 

@@ -200,6 +200,8 @@ def keep_measures(row: Row) -> None:
     warm = row.warm
     cold = row.cold
     for measure in range(MEASURE_COUNT):
+        cold["base"][measure] = warm["base"][measure]
+        cold["base_date"][measure] = warm["base_date"][measure]
         for side in range(2):
             cold["measure_state"][measure, side] = warm["measure_state"][measure, side]
             cold["entry_ordinal"][measure, side] = warm["entry_ordinal"][measure, side]
@@ -218,6 +220,8 @@ def restore_measures(row: Row) -> None:
     warm = row.warm
     cold = row.cold
     for measure in range(MEASURE_COUNT):
+        warm["base"][measure] = cold["base"][measure]
+        warm["base_date"][measure] = cold["base_date"][measure]
         for side in range(2):
             warm["entries"][measure, side] = 0
             warm["measure_state"][measure, side] = cold["measure_state"][measure, side]

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from streams.core.actions import drop_action, find_action, keep_action, own_history_from, set_symbol
+from streams.core.actions import drop_action, find_action, keep_action, set_symbol
 from streams.core.closing import judge_again
 from streams.core.compiled import njit
 from streams.core.guard import discard, release
@@ -103,7 +103,11 @@ def fold_instrument(world: World, row: Row, detail: np.void) -> int:
     if detail["price"] > 0:
         row.warm["tick"] = detail["price"]
     if detail["date"] > 0:
+        since = np.int64(detail["date"])
+        if row.cold["listing_date"] > 0:
+            since = min(since, np.int64(row.cold["listing_date"]))
         row.cold["listing_date"] = detail["date"]
+        _judge_bars(world, row, since)
         restate(world, row)
     return np.int64(ACCEPTED)
 
@@ -140,13 +144,12 @@ def bear(world: World, row: Row) -> None:
         world.partition["deadline_ns"] = 0
 
 
-# Which official bars broke out is judged again from the first one whose level an action changes.
+# Which official bars broke out is judged again from the first one whose level an action or a listing date changes.
 @njit
-def _judge_bars(world: World, row: Row, ex_date: int) -> None:
+def _judge_bars(world: World, row: Row, since: int) -> None:
     count = np.int64(row.warm["bar_count"])
     first = np.int64(row.market["first"])
-    row.warm["history_from"] = own_history_from(row.cold, max(np.int64(row.hot["date"]), ex_date))
-    for index in range(ring_position(row.ring, count, ex_date), count):
+    for index in range(ring_position(row.ring, count, since), count):
         date = np.int64(row.ring[index]["date"])
         session = session_dated(world.sessions, first, np.int64(row.market["count"]), date)
         if session >= 0:

@@ -13,7 +13,7 @@ import numpy as np
 from streams.core.breakout import arm, is_live, reaches, set_lines, take_level
 from streams.core.compiled import allocating, njit
 from streams.core.extremes import extreme_of
-from streams.core.layout import FIRST_CLOSE, MACHINES, REASON_LEVEL_RESTATED
+from streams.core.layout import FIRST_CLOSE, MACHINES, REASON_LEVEL_RESTATED, WINDOW_FULL
 from streams.core.momentum import derive_bases, derive_measures
 from streams.core.roll import derive_levels, is_full
 from streams.core.rows import BREAKOUT_OFF
@@ -28,7 +28,7 @@ def restate(world: World, row: Row) -> None:
     if row.hot["date"] <= 0 or warm["traded"] == 0:
         return
     if warm["closed"] != 0:
-        if _has_signals(warm):
+        if _has_signals(world, warm):
             world.partition["restated_after_verdict"] += 1
         return
     base = warm["base"].copy()
@@ -43,23 +43,28 @@ def restate(world: World, row: Row) -> None:
     derive_levels(world, row)
     derive_bases(world, row, np.int64(warm["session"]), is_full(warm, np.int64(0)))
     for machine in range(MACHINES):
+        full = is_full(warm, np.int64(machine))
         is_same = (
-            (was_full[machine] != 0) == is_full(warm, np.int64(machine))
+            (was_full[machine] != 0) == full
             and level[machine] == warm["level"][machine]
             and date[machine] == warm["level_date"][machine]
             and numerator[machine] == warm["level_numerator"][machine]
             and denominator[machine] == warm["level_denominator"][machine]
         )
+        if machine < FIRST_CLOSE and warm["window_status"][machine >> 1] != WINDOW_FULL:
+            # What the window's level was stays known: it is said with signals that outlive or end with it.
+            warm["level"][machine] = level[machine]
         if not is_same:
             _restate_machine(world, row, np.int64(machine))
     derive_measures(world, row, base, base_date, np.int64(warm["open_ns"]), np.int64(1))
 
 
 @njit
-def _has_signals(warm: np.void) -> bool:
+def _has_signals(world: World, warm: np.void) -> bool:
     signals = np.int64(0)
     for machine in range(MACHINES):
-        signals += warm["ordinal"][machine]
+        if machine >= 2 or world.rules["enabled"][machine] != 0:
+            signals += warm["ordinal"][machine]
     return signals > 0
 
 

@@ -34,6 +34,7 @@ from streams.core.momentum import derive_bases, derive_measures, expire_measures
 from streams.core.own_trades import extreme_of_bar, own_extreme, set_own
 from streams.core.rows import BREAKOUT_OFF, KEPT_PRICES, NEVER_NS
 from streams.core.window import (
+    UNFIT,
     average_true_range,
     breakout_history,
     broke_bit,
@@ -57,10 +58,11 @@ def close_session(world: World, row: Row) -> None:
     reject_held_prints(world, row)
     close, source = close_of(world, row)
     warm["judged_close"] = close
+    warm["judged_source"] = source
     for machine in range(FIRST_CLOSE):
-        judge(world, row, np.int64(machine), close, source)
+        judge(world, row, np.int64(machine), close)
     for machine in range(FIRST_CLOSE, MACHINES):
-        judge_close(world, row, np.int64(machine), close, source)
+        judge_close(world, row, np.int64(machine), close)
 
 
 @njit
@@ -99,6 +101,7 @@ def roll(world: World, row: Row, session: int, time_ns: int, clock_ns: int) -> N
     warm["stated_close"] = 0
     warm["stated_source"] = CLOSE_NONE
     warm["judged_close"] = 0
+    warm["judged_source"] = CLOSE_NONE
     set_symbol(row.cold, np.int64(hot["date"]))
     for machine in range(MACHINES):
         forget_signals(row, np.int64(machine))
@@ -110,6 +113,7 @@ def begin_prints(row: Row) -> None:
     row.hot["prints"] = 0
     row.warm["prints_from"] = 0
     row.warm["traded"] = 0
+    row.warm["latest"] = 0
     row.cold["held_prints"] = 0
     row.cold["held_ordinal"] = 0
     forget_prices(row.warm)
@@ -124,7 +128,8 @@ def derive_session(world: World, row: Row) -> None:
     derive_levels(world, row)
     for machine in range(MACHINES):
         forget_signals(row, np.int64(machine))
-        arm(world, row, np.int64(machine), is_full(warm, np.int64(machine)), np.int64(0))
+        extreme = np.int64(0) if machine >= FIRST_CLOSE else extreme_of(warm, np.int64(machine & 1))
+        arm(world, row, np.int64(machine), is_full(warm, np.int64(machine)), extreme)
     derive_bases(world, row, np.int64(warm["session"]), is_full(warm, np.int64(0)))
     derive_measures(world, row, previous_base, previous_date, np.int64(warm["open_ns"]), np.int64(0))
 
@@ -157,6 +162,8 @@ def derive_levels(world: World, row: Row) -> None:
         warm["window_end"][window] = world.sessions[first + max(session - 1, 0)]["date"]
         for side in range(2):
             _derive_level(world, row, np.int64(2 * window + side), start, end)
+            if warm["level"][2 * window + side] == UNFIT:
+                warm["window_status"][window] = WINDOW_PARTIAL
             if window == 0 and world.rules["machine"][FIRST_CLOSE + side] != 0:
                 _derive_level(world, row, np.int64(FIRST_CLOSE + side), start, end)
 
@@ -212,13 +219,15 @@ def judge_bar(world: World, row: Row, index: int, session: int) -> None:
             is_judged = window_coverage(world, row, session, np.int64(window))[0] == WINDOW_FULL
         begins = window_first(world, row, session, np.int64(window))
         start = np.int64(world.sessions[np.int64(row.market["first"]) + begins]["date"])
+        highest = window_level(world, row, start, date, np.int64(2 * window + UP))[0] if is_judged else np.int64(0)
+        lowest = window_level(world, row, start, date, np.int64(2 * window + DOWN))[0] if is_judged else np.int64(0)
         for side in range(2):
             machine = np.int64(2 * window + side)
             broke = False
-            if is_judged:
-                level = window_level(world, row, start, date, machine)[0]
+            if highest > 0 and lowest > 0:
+                level = highest if side == UP else lowest
                 price = extreme_of_bar(bar, np.int64(side))
-                broke = level > 0 and reaches(price, first_price(world.rules, level, np.int64(side)), np.int64(side))
+                broke = reaches(price, first_price(world.rules, level, np.int64(side)), np.int64(side))
             bit = broke_bit(machine)
             if window == 0:
                 flags = flags | bit if broke else flags & ~bit
@@ -305,11 +314,10 @@ def _store_bar(world: World, row: Row, clock_ns: int) -> None:
         bar["volume"] = 0
         if is_traded and world.rules["extended"] == 0:
             flags = BAR_TRADED | _unknown_bits(warm)
-            close = close_of(world, row)[0]
             bar["open"] = warm["open"]
             bar["high"] = high
             bar["low"] = low
-            bar["close"] = close if close > 0 else warm["latest"]
+            bar["close"] = _close_to_keep(world, row, high, low)
             bar["volume"] = row.hot["volume"]
     for machine in range(FIRST_CLOSE):
         if warm["standing"][machine] > 0:
@@ -320,15 +328,25 @@ def _store_bar(world: World, row: Row, clock_ns: int) -> None:
     bar["flags"] = flags
     bar["marks"] = marks
     if is_traded and world.rules["extended"] != 0:
-        close = close_of(world, row)[0]
         bar["flags"] |= _unknown_bits(warm)
-        set_own(bar, high, low, close if close > 0 else np.int64(warm["latest"]))
+        set_own(bar, high, low, _close_to_keep(world, row, high, low))
 
 
 @njit
 def _unknown_bits(warm: np.void) -> int:
     bits = np.int64(BAR_UNKNOWN_UP) if warm["extreme_unknown"][UP] != 0 else np.int64(0)
     return bits | BAR_UNKNOWN_DOWN if warm["extreme_unknown"][DOWN] != 0 else bits
+
+
+# A bar needs a close. Where no trade is left that may set one, it is the latest print that counted for extremes alone,
+# as near to it as what is left of them: that print may have been cancelled too.
+@njit
+def _close_to_keep(world: World, row: Row, high: int, low: int) -> int:
+    close = close_of(world, row)[0]
+    if close > 0:
+        return close
+    latest = np.int64(row.warm["latest"])
+    return high if latest == 0 else min(max(latest, low), high)
 
 
 # The best prices of the session that ends, for what is cancelled or comes late.

@@ -121,11 +121,12 @@ WARM = np.dtype(
         ("cancelled", "i1"),  # the exchange cancelled the session
         ("spare", "i1"),
         ("open", "i8"),
-        ("latest", "i8"),  # price of the latest trade eligible for high and low
+        ("latest", "i8"),  # price of the latest trade that counts for high and low alone, 0 without one
         ("prints_from", "i8"),  # number of the oldest print that is kept
         ("stated_close", "i8"),  # by an official or corrected closing report, 0 without one
         ("stated_source", "i8"),
         ("judged_close", "i8"),  # the close of the verdict
+        ("judged_source", "i8"),  # and where it came from
         ("rule_low", "i8"),  # a price strictly between the two moves no machine
         ("rule_high", "i8"),
         # The best prices of each side, best first.
@@ -253,7 +254,8 @@ COLD = np.dtype(
         ("entry_price", "i8", (MEASURE_COUNT, 2)),
         ("entry_id", "u1", (MEASURE_COUNT, 2, TRADE_ID_BYTES)),
         ("entry_conditions", "u1", (MEASURE_COUNT, 2, CONDITION_COUNT)),
-        ("spare", "i4"),
+        ("base", "i8", (MEASURE_COUNT,)),
+        ("base_date", "i4", (MEASURE_COUNT,)),
     ],
     align=True,
 )
@@ -360,13 +362,14 @@ OUT = np.dtype(
 # measure and side an exit and an entry.
 _TRADE_MAX: Final = 1 + 3 * MACHINES + 4 * MEASURE_COUNT
 # Of one record of one row: a roll (held prints, per machine a held extreme and a verdict, every measure expires), the
-# derivation (every machine amended, every measure expires), what was withheld with its settlement, what a cancel takes
-# back (two per machine and a corrected close), and the trades: its own and the held prints that it confirms.
+# derivation (per machine a held extreme and an amendment, every measure expires), what was withheld with its
+# settlement, what a cancel takes back (per machine a held extreme, a trigger and a failure or a corrected close), and
+# the trades: its own and the held prints that it confirms.
 EMITTED_MAX: Final = (
     HELD_PRINTS_MAX
     + 2 * MACHINES
     + 2 * MEASURE_COUNT
-    + MACHINES
+    + 2 * MACHINES
     + 2 * MEASURE_COUNT
     + WITHHELD_MAX
     + 1

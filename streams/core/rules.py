@@ -217,8 +217,10 @@ class Rules:
         rules["bad_print_trades"] = self.bad_print_trades
         rules["windows"] = 1 + len(self.lookbacks)
         for side in range(2):
-            rules["machine"][side] = FAMILY_NAMES[FAMILY_HIGH + side] in self.families
             rules["machine"][FIRST_CLOSE + side] = FAMILY_NAMES[FAMILY_CLOSE_HIGH + side] in self.families
+            # What is fresh of closes is known from the breakouts of their side, which run unsaid for that.
+            is_on = FAMILY_NAMES[FAMILY_HIGH + side] in self.families
+            rules["machine"][side] = is_on or rules["machine"][FIRST_CLOSE + side] != 0
         for machine in range(2, 2 + 2 * len(self.lookbacks)):
             rules["machine"][machine] = self.family_name(FIRST_LOOKBACK + machine - 2) in self.families
         for index, family in enumerate(FAMILY_NAMES):

@@ -189,7 +189,8 @@ def fold_extremes(world: World, row: Row) -> None:
     for machine in range(2 * np.int64(world.rules["windows"])):
         extreme = high if machine & 1 == UP else low
         fold_breakout(world, row, np.int64(machine), extreme)
-    warm["latest"] = price
+    if trade["is_last"] == 0:
+        warm["latest"] = price
 
 
 @njit
@@ -199,7 +200,6 @@ def add_extremes(row: Row, trade: np.void) -> None:
     price = np.int64(trade["price"])
     if extreme_of(warm, np.int64(UP)) == 0:
         warm["open"] = price
-        warm["latest"] = price
     see_price(warm, np.int64(UP), price, np.int64(trade["key"]))
     see_price(warm, np.int64(DOWN), price, np.int64(trade["key"]))
 

@@ -16,7 +16,6 @@ from streams.core.emission import emit_breakout
 from streams.core.extremes import extreme_of, is_beyond, unsee_price, was_seen
 from streams.core.held import copy_trade, reject_cancelled
 from streams.core.layout import (
-    CLOSE_NONE,
     DOWN,
     ELIGIBLE_CLOSE,
     ELIGIBLE_HIGH_LOW,
@@ -24,6 +23,7 @@ from streams.core.layout import (
     FIRST_CLOSE,
     REASON_CANCELLED,
     REASON_FAILURE_WITHDRAWN,
+    REASON_LEVEL_RESTATED,
     REASON_TRIGGER_CHANGED,
     TRANSITION_AMENDED,
     TRANSITION_RETRACTED,
@@ -43,6 +43,7 @@ from streams.core.world import Row, World
 
 IGNORED: Final = -2
 NO_PRINT: Final = -1
+PAST: Final = -3
 
 
 @njit
@@ -88,7 +89,10 @@ def unsee_trade(world: World, row: Row) -> int:
 
 @njit
 def retract(world: World, row: Row, machine: int, reason: int) -> None:
-    """Take a machine's signal back: the level stands again, with a new ordinal for whatever passes it next."""
+    """Take a machine's signal back: the level stands again, with a new ordinal for whatever passes it next.
+
+    A level that was restated is armed at today's extreme where that is beyond it: nothing triggers in retrospect.
+    """
     warm = row.warm
     side = machine & 1
     warm["pending"][machine] = 0
@@ -97,12 +101,12 @@ def retract(world: World, row: Row, machine: int, reason: int) -> None:
     warm["standing"][machine] -= 1
     threshold = np.int64(warm["reach"][machine])
     extreme = extreme_of(warm, side)
-    if extreme != 0 and reaches(extreme, threshold, side):
+    if reason == REASON_LEVEL_RESTATED and extreme != 0 and reaches(extreme, threshold, side):
         threshold = extreme + 1 if side == UP else extreme - 1
     warm["threshold"][machine] = threshold
     row.cold["firsts"][machine] = 0
     row.cold["firsts_full"][machine] = 0
-    _emit(
+    emit_breakout(
         world, row, machine, np.int64(TRANSITION_RETRACTED), np.int64(warm["trigger_ns"][machine]), np.int64(0), reason
     )
 
@@ -117,7 +121,7 @@ def amend(world: World, row: Row, machine: int, reason: int) -> None:
         if is_trade(trigger, price, key, np.int64(warm["pending_ns"][machine])):
             warm["pending"][machine] = 0
     send_held_extreme(world, row, machine)
-    _emit(
+    emit_breakout(
         world,
         row,
         machine,
@@ -214,7 +218,7 @@ def _unsee_failure(world: World, row: Row, machine: int) -> None:
     send_held_extreme(world, row, machine)
     warm["state"][machine] = BREAKOUT_ACTIVE
     warm["failed"][machine] = 0
-    _emit(
+    emit_breakout(
         world,
         row,
         machine,
@@ -236,8 +240,3 @@ def _find_first(row: Row, machine: int, price: int, key: int, time_ns: int) -> i
 @njit
 def _is_one(key: int, time_ns: int, other_key: int, other_ns: int) -> bool:
     return key == other_key if key != 0 and other_key != 0 else time_ns == other_ns
-
-
-@njit
-def _emit(world: World, row: Row, machine: int, transition: int, event_ns: int, price: int, reason: int) -> None:
-    emit_breakout(world, row, machine, transition, event_ns, price, np.int64(CLOSE_NONE), np.int64(0), reason)

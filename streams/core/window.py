@@ -34,6 +34,7 @@ from streams.core.own_trades import extreme_of_bar
 from streams.core.world import Row, World
 
 ATR_BARS: Final = 14
+UNFIT: Final = -1  # A level that some bar of its window has no price for: too high or too low in today's units.
 
 
 @njit
@@ -129,7 +130,8 @@ def window_level(world: World, row: Row, start: int, end: int, machine: int) -> 
     """Return the level of a machine from the traded bars in [start, end), in the units of the session of date `end`.
 
     The level, its date, its raw price, the two parts of the factor since, and 1 where a bar's extreme is unknown; all 0
-    without a bar, and a level of 0 where a factor is out of range. Of equal extremes the latest session counts.
+    without a bar, and a level of UNFIT where one of them is no price in today's units. Of equal extremes the latest
+    session counts.
     """
     ring = row.ring
     side = machine & 1
@@ -160,7 +162,7 @@ def window_level(world: World, row: Row, start: int, end: int, machine: int) -> 
             by, over = factor_since(row.cold, np.int64(bar["date"]), end)
             here = adjusted_level(price, by, over, side, match)
             if here == 0:
-                return np.int64(0), np.int64(0), np.int64(0), np.int64(1), np.int64(1), np.int64(0)
+                return np.int64(UNFIT), np.int64(0), np.int64(0), np.int64(1), np.int64(1), np.int64(0)
         if level == 0 or (side == UP and here >= level) or (side == DOWN and here <= level):
             level = here
             date = np.int64(bar["date"])
@@ -212,6 +214,8 @@ def last_close(row: Row, end: int) -> tuple[int, int]:
 def average_true_range(row: Row, end: int) -> float:
     """Return Wilder's average true range over the bars before `end`, in its units; 0 with fewer than 15 traded ones.
 
+    And 0 where a price of one does not fit those units.
+
     TR = max(H - L, |H - C'|, |L - C'|) with C' the close before; the first average is the mean of 14 true ranges, then
     ATR = (13 ATR + TR) / 14. Source: J. W. Wilder, New Concepts in Technical Trading Systems, 1978.
     """
@@ -226,9 +230,13 @@ def average_true_range(row: Row, end: int) -> float:
         if bar["flags"] & BAR_TRADED == 0:
             continue
         by, over = factor_since(row.cold, np.int64(bar["date"]), end)
+        high = adjusted_price(extreme_of_bar(bar, np.int64(UP)), by, over)
+        low = adjusted_price(extreme_of_bar(bar, np.int64(DOWN)), by, over)
+        if high == 0 or low == 0:
+            return 0.0
         if close > 0:
-            high = max(adjusted_price(extreme_of_bar(bar, np.int64(UP)), by, over), close)
-            low = min(adjusted_price(extreme_of_bar(bar, np.int64(DOWN)), by, over), close)
+            high = max(high, close)
+            low = min(low, close)
             seen += 1
             if seen <= ATR_BARS:
                 total += high - low

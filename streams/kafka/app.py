@@ -123,6 +123,12 @@ class StreamsApp(faust.App):
             await self.partitions.revoke()
         await super()._on_partitions_revoked(revoked)
 
+    async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        await super()._on_partitions_assigned(assigned, generation_id)
+        if not assigned and not self.should_stop:
+            # A spare worker: nothing is sought, so nobody else would say that the group has decided.
+            await self.partitions.assign(frozenset())
+
     async def crashed_with(self) -> BaseException:
         """Wait until a service of the app crashes and return why."""
         await self._crashed.wait()

@@ -49,6 +49,9 @@ FENCED_SECONDS: Final = 3.0
 DOUBT_SECONDS: Final = 1.0
 """One heartbeat: the same worker may also find that its connections were closed while it slept."""
 
+CANCEL_SECONDS: Final = 1.0
+"""How long a restore may take to leave off before it is told again."""
+
 RETRY_SECONDS: Final = 0.5
 """How long to wait before a broker that did not answer is asked again."""
 
@@ -223,12 +226,15 @@ class PartitionOwner:
         """Stop: commit what has been read unless that takes too long, or leave off restoring."""
         self._stopping = True
         task = self._task
+        if task is None:
+            return
         if self._runner is not None:
             await self._runner.stop(seconds, final=final)
-        elif task is not None:
-            task.cancel()
-        if task is not None:
-            await asyncio.wait({task})
+        # A client that is being closed takes a cancellation for its own, and whoever called it goes on.
+        elif task.cancel():
+            while not (await asyncio.wait({task}, timeout=CANCEL_SECONDS))[0]:
+                task.cancel()
+        await asyncio.wait({task})
 
     def hold(self, topic: str, partition: int) -> None:
         """Bring no more of a topic until `release`."""
@@ -255,6 +261,8 @@ class PartitionOwner:
             committer = await self._started(committer)
             bounds, restored = await self._restored()
             ports.probe(DURING_RESTORE)
+            if self._stopping:
+                return
             runtime = restored.runtime
             runner = PartitionRunner(
                 runtime,

@@ -233,8 +233,10 @@ class Worker:
             else:
                 raise crashed.result()
         finally:
-            starting.cancel()
             crashed.cancel()
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait({starting}, timeout=STOP_SECONDS)
 
     # Commits say by themselves that they wait; a worker that has nothing to commit finds out here.
     async def _watch_brokers(self, assembled: Assembled) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from streams.core.layout import BAR
+from streams.core.layout import BAR, CLOSE_CONSOLIDATED, CLOSE_NONE
 from streams.core.rows import (
     COLD,
     HOT,
@@ -108,7 +108,9 @@ def to_tape_and_best_prices(before: Before, state: EngineState) -> None:
     seen = before.warm["last_seen"] != 0
     hot["prints"] = seen
     state.tape["print"]["price"][:, 0] = np.where(seen, before.hot["last"], 0)
-    warm["judged_close"] = np.where(seen & (before.warm["closed"] != 0), before.hot["last"], 0)
+    judged = seen & (before.warm["closed"] != 0)
+    warm["judged_close"] = np.where(judged, before.hot["last"], 0)
+    warm["judged_source"] = np.where(judged, CLOSE_CONSOLIDATED, CLOSE_NONE)
     for name in ("window_start", "window_end", "sessions", "sessions_expected", "window_status"):
         warm[name][:, 0] = before.warm[name]
     for kind in ("level", "signal"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -53,11 +54,13 @@ class DirectConsumer:
     Args:
         config: Where Kafka is.
         seat: Whose topics are read.
+        pace_seconds: What lies between two sets.
     """
 
-    def __init__(self, config: Config, seat: Seat) -> None:
+    def __init__(self, config: Config, seat: Seat, *, pace_seconds: float = PACE_SECONDS) -> None:
         self._config = config
         self._seat = seat
+        self._pace_seconds = pace_seconds
         self._stack = AsyncExitStack()
         self._streams: dict[Place, Stream] = {}
         self._free: dict[Place, asyncio.Event] = {}
@@ -75,7 +78,7 @@ class DirectConsumer:
             await asyncio.sleep(0)
             # Until the owner knows better; a partition without a position is an error.
             consumer.seek(TopicPartition(*place), 0)
-            self._streams[place] = Stream(consumer, place, 0, FAR, set_bytes=SET_BYTES)
+            self._streams[place] = Stream(consumer, place, 0, FAR, set_bytes=SET_BYTES, silence_seconds=math.inf)
             self._free[place] = asyncio.Event()
         return self
 
@@ -137,7 +140,7 @@ class DirectConsumer:
             fetched = await stream.read()
             if fetched is not None and self._free[place].is_set():
                 owner.offer(fetched)
-                await asyncio.sleep(PACE_SECONDS)
+                await asyncio.sleep(self._pace_seconds)
             elif fetched is not None:
                 stream.put_back(fetched)
 
@@ -173,7 +176,13 @@ class Lives:
         self.crashes: Counter[str] = Counter()
 
     async def live(
-        self, seat: Seat, point: str = "none", count: int = 1, *, until: asyncio.Event | None = None
+        self,
+        seat: Seat,
+        point: str = "none",
+        count: int = 1,
+        *,
+        until: asyncio.Event | None = None,
+        pace_seconds: float = PACE_SECONDS,
     ) -> bool:
         """Live until a point is reached for the so-many-th time, and return whether it was.
 
@@ -182,6 +191,7 @@ class Lives:
             point: Where to die; `none` lives on.
             count: How often the point is reached.
             until: Ends it in order.
+            pace_seconds: What lies between two sets of records.
         """
         left = count
 
@@ -191,7 +201,7 @@ class Lives:
             if reached == point and left == 0:
                 raise Crash(point)
 
-        async with DirectConsumer(self._config, seat) as consumer:
+        async with DirectConsumer(self._config, seat, pace_seconds=pace_seconds) as consumer:
             ports = build_ports(
                 self._config,
                 self._terms,
@@ -258,7 +268,7 @@ class Lives:
     async def finish(self, caught_up: Callable[[], Any]) -> None:
         """Let all partitions live until everything is committed."""
         until = asyncio.Event()
-        lives = [asyncio.create_task(self.live(seat, until=until)) for seat in self.seats]
+        lives = [asyncio.create_task(self.live(seat, until=until, pace_seconds=0.0)) for seat in self.seats]
         try:
             waiting = asyncio.ensure_future(caught_up())
             await asyncio.wait({waiting, *lives}, return_when=asyncio.FIRST_COMPLETED)

@@ -236,32 +236,38 @@ def test_replay_of_a_whole_topic_gives_the_same_bytes(embedded: EmbeddedBroker, 
     run(work())
 
 
-def test_two_workers_share_the_partitions_and_hand_them_on(apache: ApacheBroker, prefix: str) -> None:
-    """Scaling from one worker to two and back loses nothing and writes nothing twice.
+def test_three_workers_share_the_partitions_and_hand_them_on(apache: ApacheBroker, prefix: str) -> None:
+    """Scaling from one worker to three and back loses nothing and writes nothing twice.
 
     On Apache Kafka alone: the embedded broker may forget a member in a rebalance, and then waits a minute for it.
     """
 
     async def work() -> None:
-        config = config_for(apache.bootstrap, prefix, partitions=4)
+        config = config_for(apache.bootstrap, prefix, partitions=6)
         topics = await make_topics(config)
         day = Day(config, INSTRUMENTS)
         records = day.bars() + day.days()
-        thirds = [records[len(records) * part // 3 : len(records) * (part + 1) // 3] for part in range(3)]
+        cuts = [len(records) * part // 5 for part in range(6)]
+        parts = [records[first:last] for first, last in pairwise(cuts)]
         async with running(config) as one:
-            await write(config, thirds[0])
+            await write(config, parts[0])
             async with running(config) as two:
-                await eventually(lambda: one.is_ready and two.is_ready and one.health.live == two.health.live == 2)
-                await write(config, thirds[1])
-                await caught_up(config)
-            await eventually(lambda: one.is_ready and one.health.live == 4)
-            await write(config, thirds[2])
+                # Nobody waits for the rebalance: what is under way when partitions move is moved with them.
+                await write(config, parts[1])
+                async with running(config) as three:
+                    workers = one, two, three
+                    await eventually(lambda: all(worker.is_ready and worker.health.live == 2 for worker in workers))
+                    await write(config, parts[2])
+                    await caught_up(config)
+                await write(config, parts[3])
+            await eventually(lambda: one.is_ready and one.health.live == 6)
+            await write(config, parts[4])
             await caught_up(config)
 
         found = await read(config, [topics.breakouts, topics.momentum])
         assert all(count == 1 for count in ids(found).values())
 
-        reference = config_for(apache.bootstrap, prefix, partitions=4, application_id=f"{prefix}again")
+        reference = config_for(apache.bootstrap, prefix, partitions=6, application_id=f"{prefix}again")
         async with running(reference):
             await caught_up(reference)
         everything = await read(config, [topics.breakouts, topics.momentum])
@@ -270,6 +276,24 @@ def test_two_workers_share_the_partitions_and_hand_them_on(apache: ApacheBroker,
         for record in everything:
             values.setdefault(dict(record.headers)["ce_id"], set()).add(record.value)
         assert all(len(same) == 1 for same in values.values())
+
+    run(work())
+
+
+def test_worker_without_partitions_is_a_spare_one_and_ready(apache: ApacheBroker, prefix: str) -> None:
+    """The group may have nothing for a worker: it is as good as any, and takes over when another goes."""
+
+    async def work() -> None:
+        config = config_for(apache.bootstrap, prefix, partitions=1)
+        await make_topics(config)
+        day = Day(config, INSTRUMENTS[:1])
+        async with running(config) as one:
+            await write(config, day.bars())
+            async with running(config) as two:
+                await eventually(lambda: one.is_ready and two.is_ready and one.health.live + two.health.live == 1)
+                assert one.health.failures() == two.health.failures() == []
+            await eventually(lambda: one.is_ready and one.health.live == 1)
+            await caught_up(config)
 
     run(work())
 

@@ -18,6 +18,7 @@ class Print:
     """A trade that waits for another one to confirm it."""
 
     tick: Tick
+    kind: str
     side: Side
     ordinal: int
 
@@ -52,10 +53,10 @@ class Band:
         )
         return bool(waiting) and (another or len(waiting) + 1 >= self.book.rules.bad_print_trades)
 
-    def hold(self, tick: Tick, side: Side, day: date) -> None:
+    def hold(self, tick: Tick, kind: str, side: Side, day: date) -> None:
         """Keep a trade apart."""
         self.count += 1
-        self.held.append(Print(tick, side, self.count))
+        self.held.append(Print(tick, kind, side, self.count))
         self._say(self.held[-1], "held", 1, day)
 
     def waiting(self, side: Side) -> list[Print]:
@@ -83,6 +84,7 @@ class Band:
             self._say(each, "rejected", 2, day)
 
     def _say(self, held: Print, transition: str, revision: int, day: date) -> bool:
+        self.book.counts[f"prints_{transition}"] += 1
         head = self.book.head(transition, revision, "held_print", held.side, day, held.ordinal)
         price, time = price_text(held.tick.price), format_time(held.tick.time_ns)
         tick = held.tick

@@ -59,7 +59,7 @@ class Breakout:
     def trade(self, trade: Trade) -> None:
         """Let an eligible trade move the machine: trigger, or extend, or fail; today's extreme is that before it."""
         price, context = trade.tick.price, self.context
-        if context is None or self.level() is None:
+        if context is None:
             return
         if self._triggers(trade):
             gap = self.extreme is None and trade.kind in ("continuous", "opening")
@@ -78,14 +78,8 @@ class Breakout:
         return reaches(self.side, price, level.price)
 
     def failure_price(self) -> Fraction | None:
-        """Return where the latest signal would fail: its own level less the hysteresis (section 2.2, 2)."""
-        if self.live is None or self.context is None:
-            return None
-        rules, level = self.book.rules, self.live.level.price
-        ticks = rules.hysteresis_ticks * self.context.tick_size
-        ranges = round(rules.hysteresis_atr * (self.context.range_units or 0.0)) * UNIT
-        hysteresis = max(ticks, level * rules.hysteresis_bps / 10_000, ranges)
-        return level - hysteresis if self.side == "up" else level + hysteresis
+        """Return where the latest signal would fail: as it was known when its level was."""
+        return self.live.line if self.live is not None else None
 
     def flush(self, until_ns: int | None = None) -> None:
         """Send the held extreme: at once, or if its window has ended by a clock's time."""
@@ -119,41 +113,36 @@ class Breakout:
         gone = next((trade for trade in signal.beyond if trade.is_of(tick)), None)
         if gone is not None:
             signal.beyond.remove(gone)
-        if was_trigger and not self._replace_trigger(signal, "trigger_changed", needs_more=True):
+        if was_trigger and not self._replace_trigger(signal, "trigger_changed"):
             self._retract(signal, "cancelled")
         elif signal.failing is not None and signal.failing.is_of(tick):
             self._withdraw_failure(signal)
 
     def restate(self, context: Context) -> None:
         """Take levels that were derived anew (kernel, "Rolls, bars, actions")."""
-        self.context = context
+        before, self.context = self.level(), context
         level, signal = self.level(), self.live
+        if _equal(before, level):
+            return
         if signal is None:
-            if self.armed_level is None or self.armed_level.date != context.date:
-                self.armed_level, self.armed_at = level, None
-                self._arm_beyond_today()
+            self.armed_level = level
+            self._arm_beyond_today()
             return
         if signal.level.date == context.date:
             signal.base_level = level or signal.base_level
             return
         if level is None:
             self._retract(signal, "level_restated")
-            self.armed_level = None
             return
-        unchanged = (level.price, level.date, level.factor) == (
-            signal.level.price,
-            signal.level.date,
-            signal.level.factor,
-        )
         signal.level = signal.base_level = level
-        if unchanged:
-            return
+        signal.line = self._line(level.price, context)
         signal.beyond = [trade for trade in signal.beyond if self.passes(level, trade.tick.price)]
         if self.passes(level, signal.trigger.tick.price):
             self.flush()
             self._send("amended", signal.trigger.tick.time_ns, signal.trigger.tick.price, reason="level_restated")
-        elif not self._replace_trigger(signal, "level_restated", needs_more=False):
+        elif not self._replace_trigger(signal, "level_restated"):
             self._retract(signal, "level_restated")
+            self._arm_beyond_today()
 
     def cancel_session(self) -> None:
         """Take the live signal back, for none of the session's trades counts."""
@@ -171,16 +160,27 @@ class Breakout:
         return again and self.extreme is not None and further(self.side, price, self.extreme)
 
     def _trigger(self, trade: Trade, context: Context, *, gap: bool) -> None:
-        base_level = self.level()
+        # A window that is no longer full ends no second trigger: what its level was stays known.
+        base_level = self.level() or (self.signal.base_level if self.signal is not None else None)
         assert base_level is not None
         level = self.armed_level if self.state == "armed" else self._today(context)
         assert level is not None
         self.ordinal += 1
         self.triggers += 1
         self.state, self.marked = "active", True
-        self.signal = Signal(self.ordinal, trade, level, base_level, gap)
+        self.signal = Signal(
+            self.ordinal, trade, level, base_level, gap, order=trade.order, line=self._line(level.price, context)
+        )
         self._send("triggered", trade.tick.time_ns, trade.tick.price)
         self._hold(trade.tick.time_ns)
+
+    def _line(self, level: Fraction, context: Context) -> Fraction:
+        # Where a signal fails: at its own level less the hysteresis (section 2.2, 2).
+        rules = self.book.rules
+        ticks = rules.hysteresis_ticks * (self.book.tick_size or Fraction(rules.tick_size))
+        ranges = round(rules.hysteresis_atr * (context.range_units or 0.0)) * UNIT
+        hysteresis = max(ticks, level * rules.hysteresis_bps / 10_000, ranges)
+        return level - hysteresis if self.side == "up" else level + hysteresis
 
     def _today(self, context: Context) -> Level:
         assert self.extreme is not None
@@ -217,16 +217,15 @@ class Breakout:
     def _judge(self, signal: Signal, close: Close) -> None:
         signal.close = close
         confirmed = close[0] is not None and further(self.side, close[0], signal.level.price)
-        signal.recovered = confirmed and signal.failed
         signal.verdict = "confirmed" if confirmed else "unconfirmed"
 
-    def _replace_trigger(self, signal: Signal, reason: str, *, needs_more: bool) -> bool:
+    def _replace_trigger(self, signal: Signal, reason: str) -> bool:
         ladder = self.day.ladders[self.side]
         if signal.beyond:
             signal.trigger, signal.degraded = signal.beyond[0], False
             # An extreme that waits to be told is not told when it is the trigger now.
             self.pending = None if self.pending is signal.trigger else self.pending
-        elif (signal.more_came or not needs_more) and ladder.rungs and self.passes(signal.level, ladder.rungs[0].price):
+        elif signal.more_came and ladder.rungs and self.passes(signal.level, ladder.rungs[0].price):
             tick = replace(signal.trigger.tick, price=ladder.rungs[0].price, trade_id=None, conditions=())
             signal.trigger, signal.degraded = replace(signal.trigger, tick=tick, kind="continuous"), True
         else:
@@ -239,7 +238,7 @@ class Breakout:
         line, failing = self.failure_price(), signal.failing
         assert line is not None
         assert failing is not None
-        since = [trade for trade in self.day.lasts if trade.order > signal.trigger.order]
+        since = [trade for trade in self.day.lasts if trade.order > signal.order]
         others = [trade for trade in since if not further(self.side, trade.tick.price, line)]
         if others:
             signal.failing = others[0]
@@ -253,7 +252,10 @@ class Breakout:
         self.pending = None
         self._send("retracted", signal.trigger.tick.time_ns, None, reason=reason)
         self.triggers -= 1
-        self.state, self.armed_level, self.marked = "armed", signal.level, self.triggers > 0
+        self.state, self.marked = "armed", self.triggers > 0
+        # The level stands again, as it is known now; a second trigger's is today's extreme.
+        of_today = self.context is not None and signal.level.date == self.context.date
+        self.armed_level = signal.level if of_today else self.level()
         self.armed_at, self.held_until_ns = None, 0
 
     def _send(self, transition: str, time_ns: int, price: Fraction | None, *, reason: str | None = None) -> None:
@@ -273,3 +275,10 @@ class Breakout:
                 reason=reason,
             )
         )
+
+
+def _equal(one: Level | None, other: Level | None) -> bool:
+    # Whether a level is said to be as it was: its price, where it comes from, and what it was made of.
+    if one is None or other is None:
+        return one is other
+    return (one.price, one.date, one.factor) == (other.price, other.date, other.factor)

@@ -25,30 +25,34 @@ class CloseBreakout:
         self.context: Context | None = None
         self.signal: Signal | None = None
         self.ordinal = 0
+        self.level: Level | None = None
         self.looked_at: Fraction | None = None
 
     def close(self, close: Close, close_ns: int, context: Context | None, history: History) -> None:
-        """Look at the close of a session, at its verdict."""
-        price = self.looked_at = close[0]
-        if context is None or price is None:
-            return
-        level = history.close_levels(context.index, self.book.rules.lookback).get(self.side)
-        if level is None or not self._passes(price, level):
+        """Look at the close of a session, at its verdict; its level is known by then, once for all."""
+        if context is not None:
+            self.context = context
+            self.level = history.close_levels(context.index, self.book.rules.lookback).get(self.side)
+        self._look(close, close_ns)
+
+    def _look(self, close: Close, close_ns: int) -> None:
+        price, level = close[0], self.level
+        self.looked_at = price
+        if price is None or level is None or not self._passes(price, level):
             return
         tick = _no_trade(self.book.instrument, close_ns, price)
         trigger = Trade(tick, 0, "continuous", last=True)
-        self.context = context
         # An ordinal is never reused in a session (kernel, "Breakouts").
         self.ordinal += 1
         self.signal = Signal(self.ordinal, trigger, level, level, gap=False, close=close)
         self._send("triggered", close_ns, price)
 
-    def correct_close(self, close: Close, close_ns: int, context: Context | None, history: History) -> None:
+    def correct_close(self, close: Close, close_ns: int) -> None:
         """Take another close."""
         signal = self.signal
         if signal is None:
             if close[0] != self.looked_at:
-                self.close(close, close_ns, context, history)
+                self._look(close, close_ns)
             return
         if signal.close is None or signal.close[0] == close[0]:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -31,9 +32,11 @@ class Book:
     rules: Rules
     provenance: Document
     emit: Emit
+    counts: Counter[str]
     scope: str = "regular"
     symbol: str | None = None
     halt: str = "none"
+    tick_size: Fraction | None = None
     withheld: list[Document] | None = None
     lost: int = 0
 
@@ -47,6 +50,7 @@ class Book:
             self.withheld.append(document)
         else:
             self.lost += 1
+            self.counts["withheld_lost"] += 1
 
     def send_at_once(self, document: Document) -> None:
         """Emit a document, in quarantine too."""
@@ -104,7 +108,6 @@ class Context:
     range_units: float | None
     fresh: dict[str, bool]
     streak: dict[str, int]
-    tick_size: Fraction
 
     def returns(self, price: Fraction | None) -> Document:
         """Return the metrics that every breakout carries: the price against each base, null without one."""
@@ -127,8 +130,7 @@ def derive(history: History, calendar: Calendar, index: int) -> Context:
     fresh = {family.name: history.fresh(index, family.name) for family in families}
     streak = {family.name: history.streak(index, family.name) for family in families}
     measured = bases(history, calendar, index, window)
-    tick_size = history.tick_size or Fraction(history.rules.tick_size)
-    return Context(index, day, windows, window, measured, history.range_units(index), fresh, streak, tick_size)
+    return Context(index, day, windows, window, measured, history.range_units(index), fresh, streak)
 
 
 def bases(history: History, calendar: Calendar, index: int, window: Window) -> dict[str, Level | None]:

@@ -41,7 +41,7 @@ class Day:
     lasts: list[Trade] = field(default_factory=list)
     volume: Fraction = Fraction(0)
     traded: bool = False
-    last_print: Fraction | None = None
+    extreme_only: Fraction | None = None
     stated: tuple[Fraction, str] | None = None
 
     @property
@@ -71,10 +71,15 @@ class Day:
     def see(self, trade: Trade) -> None:
         """Take an eligible trade."""
         self.traded = True
-        self.last_print = trade.tick.price
-        self.widen(trade.tick)
+        self.take(trade)
         if trade.last:
             self.lasts = [*self.lasts, trade][-LASTS_MAX:]
+
+    def take(self, trade: Trade) -> None:
+        """Take a trade into the extremes, and remember the latest of those that can be nothing more."""
+        self.widen(trade.tick)
+        if not trade.last:
+            self.extreme_only = trade.tick.price
 
     def widen(self, tick: Tick) -> None:
         """Take a price into the extremes alone."""
@@ -90,7 +95,7 @@ class Day:
         self.reduce(tick)
         for ladder in self.ladders.values() if tick.high_low else ():
             ladder.unsee(tick)
-        known = next((trade for trade in self.lasts if trade.is_of(tick)), None)
+        known = next((trade for trade in reversed(self.lasts) if trade.is_of(tick)), None)
         if known is not None:
             self.lasts.remove(known)
         return known

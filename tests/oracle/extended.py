@@ -101,6 +101,6 @@ class ExtendedRow(Row):
         bar.triggered |= {breakout.family.name for breakout in self.breakouts if breakout.marked}
         bar.unknown |= self.day.unknown
         if not bar.recorded:
-            bar.close = self._close()[0] or self.day.last_print or high
+            bar.close = self._close()[0] or min(max(self.day.extreme_only or high, low), high)
         bar.own, bar.traded = (high, low), True
         self.history.store(bar)

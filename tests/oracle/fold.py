@@ -132,15 +132,22 @@ class Oracle:
                 return "future_time"
             counted = self._row(record.tick.instrument).cancel(record)
             self.counts["cancels"] += counted is None
+            self.counts["corrections"] += counted is None and record.corrected is not None
         elif isinstance(record, Status):
             if self._future(record.time_ns, reference_ns):
                 return "future_time"
+            self.counts["statuses"] += 1
             self._row(record.instrument).status(record.status)
         elif isinstance(record, Action):
             counted = self._row(record.instrument).action(record)
+            if counted == "too_many_actions":
+                return counted
+            self.counts["actions"] += counted is None
         elif isinstance(record, Accept):
+            self.counts["accepts"] += 1
             self._row(record.instrument).accept(record.date)
         elif isinstance(record, InstrumentRecord):
+            self.counts["instruments"] += 1
             self._row(record.instrument).instrument(record)
         else:
             return self._session(record)
@@ -154,6 +161,7 @@ class Oracle:
         index = calendar.on(record.date)
         if index is None:
             return "not_a_session"
+        self.counts["session_changes"] += 1
         rows = [self.rows[instrument] for instrument in sorted(self.rows) if instrument.startswith(f"{record.mic}:")]
         if record.status == "cancelled":
             calendar.cancelled.add(record.date)
@@ -173,6 +181,7 @@ class Oracle:
         if clock.mode == "live" and self._future(clock.time_ns, append_ns):
             return "future_time"
         self.counts["clocks"] += 1
+        self.counts["clocks_backward"] += clock.time_ns < self.clock_ns
         self.mode = clock.mode
         if clock.time_ns >= self.clock_ns:
             self.clock_ns = clock.time_ns
@@ -213,6 +222,8 @@ class Oracle:
         # An instrument is known from the first record that is not refused.
         if instrument not in self.rows:
             calendar = self.calendars[instrument.partition(":")[0]]
-            book = Book(instrument, calendar, self.rules, self.provenance, self.documents.append, self.scope)
+            book = Book(
+                instrument, calendar, self.rules, self.provenance, self.documents.append, self.counts, self.scope
+            )
             self.rows[instrument] = Row(book) if self.scope == "regular" else ExtendedRow(book)
         return self.rows[instrument]

@@ -38,10 +38,11 @@ class Quarantine:
     last_close: Level
     tick: Tick
     ratio: Fraction
-    entries: dict[str, tuple[dict[Side, Entry], bool, dict[Side, int]]]
+    kept: dict[str, tuple[Level | None, dict[Side, Entry], bool, dict[Side, int]]]
 
     def say(self, transition: str) -> None:
         """Tell of the suspicion, or how it ended."""
+        self.book.counts["splits_suspected" if transition == "suspect" else f"splits_{transition}"] += 1
         withheld = self.book.withheld or []
         side = "up" if self.tick.price > self.last_close.price else "down"
         revision = 1 if transition == "suspect" else 2
@@ -75,7 +76,8 @@ def quarantine(book: Book, history: History, index: int, tick: Tick, measures: l
     ratio = suspected(tick.price, last_close.price)
     if announced or ratio is None:
         return None
-    entries = {
-        measure.family: (deepcopy(measure.entries), measure.evaluated, dict(measure.entered)) for measure in measures
+    kept = {
+        measure.family: (measure.base, deepcopy(measure.entries), measure.evaluated, dict(measure.entered))
+        for measure in measures
     }
-    return Quarantine(book, today, last_close, tick, ratio, entries)
+    return Quarantine(book, today, last_close, tick, ratio, kept)

@@ -46,6 +46,11 @@ class Bar:
         """Say whether a record told of its prices, or regular trades did."""
         return self.high > 0
 
+    def doubt(self, price: Fraction, extremes: tuple[Fraction, Fraction] | None) -> None:
+        """Note which of its extremes, the upper and the lower, a cancelled price may have been."""
+        for side, extreme in zip(SIDES, extremes or (), strict=extremes is not None):
+            self.unknown |= {side} if at_least(side, price, extreme) else set()
+
     def extreme(self, side: Side) -> Fraction:
         """Return how far the session went on a side."""
         prices = [self.high if side == "up" else self.low] if self.recorded else []
@@ -85,7 +90,6 @@ class History:
         self.bars: dict[date, Bar] = {}
         self.actions: dict[str, Action] = {}
         self.listed: date | None = None
-        self.tick_size: Fraction | None = None
 
     def store(self, bar: Bar) -> bool:
         """Keep a bar, in place of the one of its date; of too many the oldest goes. Say whether this one was kept."""
@@ -180,6 +184,8 @@ class History:
         before = self.calendar.sessions[index].date
         bars = self.visible(index)
         traded = [bars[day] for day in sorted(bars) if day < before and bars[day].traded]
+        if not all(self._fits(bar.extreme(side), bar, index) for bar in traded for side in SIDES):
+            return None
         prices = [
             tuple(self._adjusted(price, bar, index) for price in (bar.extreme("up"), bar.extreme("down"), bar.close))
             for bar in traded
@@ -202,6 +208,8 @@ class History:
         if not traded:
             return None
         bar = traded[-1]
+        if not self._fits(bar.close, bar, index):
+            return None
         return Level(self._adjusted(bar.close, bar, index), bar.date, bar.close, self.factor(bar.date, index))
 
     def fresh(self, index: int, family: str) -> bool:

@@ -64,10 +64,13 @@ class Measure:
         self.evaluated = False
 
     def restate(self, base: Level | None, open_ns: int) -> None:
-        """Take another base in mid-session: where there was none, what is in already is taken in silence."""
-        warming = not self.defined and base is not None
+        """Take another base in mid-session: where there was none, what is in already is taken in silence.
+
+        A gap never is in already: only the session's first trade makes one.
+        """
+        warming = self.warming or not self.defined
         self.derive(base, open_ns)
-        self.warming = self.warming or warming
+        self.warming = self.defined and warming and self.family != "gap"
 
     def expire(self, open_ns: int) -> None:
         """Go out because the base has gone, not because of a price."""

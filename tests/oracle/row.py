@@ -18,7 +18,7 @@ from tests.oracle.history import Bar, History
 from tests.oracle.measure import SESSION_MEASURES, Measure
 from tests.oracle.memory import Memory
 from tests.oracle.records import Action, BarRecord, Cancel, InstrumentRecord, Tick
-from tests.oracle.rules import MEASURES, SIDES, at_least, breakouts
+from tests.oracle.rules import MEASURES, SIDES, breakouts
 
 # End of last-sale eligibility: ten seconds past the bell (section 1.3, n2').
 LAST_SALE_NS = 10 * SECOND_NS
@@ -55,24 +55,28 @@ class Row:
         kept = self.history.apply(Bar(record.date, record.traded, True, record.high, record.low, record.close))
         if self.quarantine is not None and record.split is False and record.date >= self.quarantine.day:
             self._release()
-        self._restate()
+        if self.index is not None and record.date < self._session().date:
+            self._restate()
         self._correct_close()
         return "bars" if kept else "bars_too_old"
 
     def action(self, action: Action) -> str | None:
         """Take an action, or take one back; return what it was counted as beside an action."""
         known = self.history.actions
-        if action.withdrawn:
-            if action.action_id not in known:
-                return "actions_unknown"
-            action = replace(known.pop(action.action_id), withdrawn=True)
-        else:
-            known.pop(action.action_id, None)
+        before = known.get(action.action_id)
+        if action.withdrawn and before is None:
+            return "actions_unknown"
+        if before is None and len(known) == ACTIONS_MAX:
+            oldest = min(known.values(), key=lambda each: each.ex_date)
+            if action.ex_date < oldest.ex_date:
+                return "too_many_actions"
+            del known[oldest.action_id]
+        known.pop(action.action_id, None)
+        if not action.withdrawn:
             known[action.action_id] = action
-            if len(known) > ACTIONS_MAX:
-                oldest = min(known.values(), key=lambda each: each.ex_date)
-                del known[oldest.action_id]
-        self.history.judge_again(action.ex_date)
+        changed = [each.ex_date for each in (before, None if action.withdrawn else action) if each is not None]
+        self.history.judge_again(min(changed))
+        self._take_symbol()
         if self._settles(action):
             self._discard()
         else:
@@ -86,8 +90,12 @@ class Row:
 
     def instrument(self, record: InstrumentRecord) -> None:
         """Take what is said of the instrument; what is not said stays."""
-        self.history.tick_size = record.tick_size or self.history.tick_size
-        self.history.listed = record.listing_date or self.history.listed
+        self.book.tick_size = record.tick_size or self.book.tick_size
+        if record.listing_date is not None:
+            since = min(record.listing_date, self.history.listed or record.listing_date)
+            self.history.listed = record.listing_date
+            self.history.judge_again(since)
+            self._restate()
 
     def status(self, status: str) -> None:
         """Note a halt or its end: it annotates and never blocks (section 1.7)."""
@@ -126,7 +134,7 @@ class Row:
         if self.index is None or index > self.index:
             return "cancels_unknown"
         if index < self.index:
-            return self._cancel_of_the_past(tick, index)
+            return self._cancel_of_the_past(cancel, index)
         day = self._session().date
         if self.memory.has(tick, day, "cancel"):
             return "cancels_duplicate"
@@ -143,8 +151,8 @@ class Row:
         known = self.day.unsee(tick)
         for breakout in self.breakouts if tick.high_low else ():
             breakout.cancel(tick)
-        self._correct_close()
         self._correct(cancel, known)
+        self._correct_close()
         return None
 
     def closing_price(self) -> Fraction | None:
@@ -193,12 +201,12 @@ class Row:
 
     def _session_of(self, tick: Tick) -> int | None:
         # A regular trade, or one that says by its conditions that it belongs to the session after the bell
-        # (architecture 3: the closing auction prints then); the statement of a close belongs to it until the next open.
+        # (architecture 3: the closing auction prints then); a report of a close belongs to it until the next open.
         index = self.calendar.latest(tick.time_ns)
         if index is None or self.calendar.sessions[index].date in self.calendar.cancelled:
             return None
         session = self.calendar.sessions[index]
-        if session.trading(tick.time_ns) or self._states_close(tick):
+        if session.trading(tick.time_ns) or tick.has("M") or tick.has("9"):
             return index
         after_the_bell = session.close_ns <= tick.time_ns < self._deadline(index)
         return index if tick.by_condition and tick.high_low and after_the_bell else None
@@ -211,20 +219,21 @@ class Row:
             self.day.stated = (tick.price, "corrected" if tick.has("9") else "official")
 
     def _believe_or_hold(self, tick: Tick) -> None:
-        day, side = self._session().date, self.band.side_of(tick, self.day)
+        # What it is to a trigger is decided when it comes, not when it is believed.
+        day, side, kind = self._session().date, self.band.side_of(tick, self.day), self._kind(tick)
         if side is not None and not self.band.confirmed(tick, side):
-            self.band.hold(tick, side, day)
+            self.band.hold(tick, kind, side, day)
             return
         if side is not None:
             for held in self.band.waiting(side):
                 self.band.believe(held, day)
-                self._trade(held.tick)
-        self._trade(tick)
+                self._trade(held.tick, held.kind)
+        self._trade(tick, kind)
 
-    def _trade(self, tick: Tick) -> None:
+    def _trade(self, tick: Tick, kind: str) -> None:
         if not self.day.traded:
             self._derive(tick)
-        trade = self._as_trade(tick)
+        trade = self._as_trade(tick, kind)
         for breakout in self.breakouts:
             breakout.trade(trade)
         first_last = trade.last and not self.day.lasts
@@ -233,16 +242,17 @@ class Row:
         for measure in self.measures if trade.last else ():
             measure.trade(tick, self._session().date, first=first_last)
 
-    def _as_trade(self, tick: Tick) -> Trade:
+    def _as_trade(self, tick: Tick, kind: str) -> Trade:
         self.order += 1
         last = self.day.may_be_last(tick, self._session().close_ns + LAST_SALE_NS)
-        if tick.late:
-            kind = "late_or_derived"
-        elif self.halted or tick.has("5"):
-            kind = "reopen_gap"
-        else:
-            kind = "opening" if tick.has("O") else "continuous"
         return Trade(tick, self.order, kind, last)
+
+    def _kind(self, tick: Tick) -> str:
+        if tick.late:
+            return "late_or_derived"
+        if self.halted or tick.has("5"):
+            return "reopen_gap"
+        return "opening" if tick.has("O") else "continuous"
 
     def _derive(self, tick: Tick) -> None:
         self.context = derive(self.history, self.calendar, self._index())
@@ -259,27 +269,29 @@ class Row:
     def _correct(self, cancel: Cancel, known: Trade | None) -> None:
         # The trade that it should have been takes the original's place; measures are not run again.
         tick = cancel.corrected
-        if tick is None:
+        index = None if tick is None else self._session_of(tick)
+        if tick is None or index is None or index > self._index():
             return
-        if not self.memory.has(tick, self._session().date):
-            self.memory.add(tick, self._session().date)
+        day = self.calendar.sessions[index].date
+        if index == self._index() and not self.memory.has(tick, day):
+            self.memory.add(tick, day)
+        if index < self._index():
+            self._amend_the_past(tick, index)
+            return
         if tick.volume:
             self.day.volume += tick.size
         if not tick.high_low:
             return
-        if self.closed:
+        trade = self._as_trade(tick, self._kind(tick))
+        trade = replace(trade, last=trade.last and known is not None)
+        if self.closed or not self.day.traded:
             self.day.widen(tick)
-        trade = self._as_trade(tick)
-        if not self.closed:
-            if self.context is None:
-                self._derive(tick)
+        else:
             for breakout in self.breakouts:
                 breakout.trade(trade)
-            self.day.traded = True
-            self.day.widen(tick)
+            self.day.take(trade)
         if known is not None and trade.last:
             self.day.put_back(replace(trade, order=known.order))
-        self._correct_close()
 
     def _settles(self, action: Action) -> bool:
         held = self.quarantine
@@ -298,8 +310,11 @@ class Row:
         assert self.quarantine is not None
         self.quarantine.say("discarded")
         for measure in self.measures:
-            entries, measure.evaluated, entered = self.quarantine.entries[measure.family]
+            measure.base, entries, measure.evaluated, entered = self.quarantine.kept[measure.family]
             measure.entries, measure.entered = deepcopy(entries), dict(entered)
+        for day, bar in self.history.bars.items():
+            if day >= self.quarantine.day:
+                bar.triggered.clear()
         self.quarantine, self.book.withheld, self.book.lost = None, None, 0
         self.breakouts = [Breakout(self.book, family, self.day) for family in breakouts(self.book.rules)]
         if self.context is None:
@@ -312,20 +327,29 @@ class Row:
 
     def _restate(self) -> None:
         # Bars or actions came during a session: levels are derived again (kernel, "Rolls, bars, actions").
-        if self.context is None or self.closed:
+        if self.context is None:
+            return
+        if self.closed:
+            self.book.counts["restated_after_verdict"] += self._has_signals()
             return
         self.context = derive(self.history, self.calendar, self._index())
-        for measure in self.measures:
-            measure.restate(self.context.bases[measure.family], self._session().open_ns)
         for breakout in self.breakouts:
             breakout.restate(self.context)
+        for measure in self.measures:
+            measure.restate(self.context.bases[measure.family], self._session().open_ns)
+
+    def _has_signals(self) -> bool:
+        # Whether anything was told of this session's breakouts that another past might have changed.
+        told = {breakout.family.name for breakout in self.breakouts if breakout.ordinal}
+        told |= {each.family.name for each in self.closes if each.ordinal}
+        return bool(told & set(self.book.rules.families))
 
     def _correct_close(self) -> None:
         if self.closed:
             for breakout in self.breakouts:
                 breakout.correct_close(self._close(), self._session().close_ns)
             for each in self.closes:
-                each.correct_close(self._close(), self._session().close_ns, self.context, self.history)
+                each.correct_close(self._close(), self._session().close_ns)
 
     def _late(self, tick: Tick, index: int) -> str:
         # A trade that comes after its session's verdict widens the session's bar, until the next session's verdict.
@@ -352,6 +376,16 @@ class Row:
         self._restate()
         return "ticks_late_amended"
 
+    def _amend_the_past(self, tick: Tick, index: int) -> None:
+        bar, day = self.history.bars.get(self.calendar.sessions[index].date), self.calendar.sessions[index].date
+        if self.before is None or self.before[0] != index or self.closed or bar is None or not self._may_amend(bar):
+            return
+        if not self.memory.has(tick, day):
+            self.memory.add(tick, day)
+        self._amend(self.before[1], tick)
+        self._renew(bar, self.before[1])
+        self._restate()
+
     def _amend(self, day: Day, tick: Tick) -> None:
         if tick.volume:
             day.volume += tick.size
@@ -371,22 +405,27 @@ class Row:
         if not bar.traded:
             bar.traded, bar.close = True, high
 
-    def _cancel_of_the_past(self, tick: Tick, index: int) -> str | None:
+    def _cancel_of_the_past(self, cancel: Cancel, index: int) -> str | None:
+        tick, corrected = cancel.tick, cancel.corrected
         bar = self.history.bars.get(self.calendar.sessions[index].date)
         kept = self.before is not None and self.before[0] == index == self._index() - 1
-        if kept and not self.closed and bar is not None:
+        if kept and not self.closed and bar is not None and self._may_amend(bar):
             assert self.before is not None
             day = self.before[1]
+            if self.memory.has(tick, self.calendar.sessions[index].date, "cancel"):
+                return "cancels_duplicate"
             if day.denies(tick):
                 return "cancels_unknown"
+            self.memory.add(tick, self.calendar.sessions[index].date, "cancel")
             day.unsee(tick)
             self._renew(bar, day)
-            self._restate()
+            # What hangs on the bar is looked at once: after a correction has put another trade in its place.
+            if corrected is None or self._session_of(corrected) != index:
+                self._restate()
+            self._correct(cancel, None)
             return None
-        extremes = None if bar is None or not tick.high_low else self._extremes_of(bar)
-        if bar is not None and extremes is not None:
-            sides = zip(SIDES, extremes, strict=True)
-            bar.unknown |= {side for side, extreme in sides if at_least(side, tick.price, extreme)}
+        if bar is not None and tick.high_low:
+            bar.doubt(tick.price, self._extremes_of(bar))
         return "cancels_late"
 
     def _may_amend(self, bar: Bar) -> bool:
@@ -431,10 +470,16 @@ class Row:
             self.day.forget_ids()
             self.before = (self.index, self.day)
         self.index, self.entered_ns = index, time_ns
+        self._take_symbol()
+        self._begin()
+
+    def _take_symbol(self) -> None:
+        # Of several changes the latest that is in effect; of equal dates the latest word.
+        if self.index is None:
+            return
         changes = [each for each in self.history.actions.values() if each.symbol is not None]
         due = [each for each in changes if each.ex_date <= self._session().date]
-        self.book.symbol = max(due, key=lambda each: each.ex_date).symbol if due else None
-        self._begin()
+        self.book.symbol = max(reversed(due), key=lambda each: each.ex_date).symbol if due else None
 
     def _store(self, clock_ns: int) -> None:
         session = self._session()
@@ -444,8 +489,10 @@ class Row:
         if known is not None:
             known.triggered |= triggered
         elif high is not None and low is not None:
-            # Without a trade that may set the last price, the last print of the session is its close (section 1.3, n2).
-            close = self._close()[0] or self.day.last_print or high
+            # Without a trade that may set the last price the latest of the others is the close; if it was cancelled,
+            # the extreme next to it.
+            other = min(max(self.day.extreme_only or high, low), high)
+            close = self._close()[0] or other
             bar = Bar(session.date, True, False, high, low, close, triggered, unknown=self.day.unknown)
             self.history.store(bar)
         elif self.entered_ns < session.close_ns <= clock_ns:

@@ -28,11 +28,12 @@ class Signal:
     level: Level
     base_level: Level
     gap: bool
+    order: int = 0
+    line: Fraction | None = None
     beyond: list[Trade] = field(default_factory=list)
     more_came: bool = False
     revision: int = 0
     failed: bool = False
-    recovered: bool = False
     failing: Trade | None = None
     close: tuple[Fraction | None, str | None] | None = None
     verdict: str | None = None
@@ -69,7 +70,7 @@ def document(
         "fresh": context.fresh[MARKED_BY.get(family.name, family.name)],
         "streak": context.streak[MARKED_BY.get(family.name, family.name)],
         "failed": signal.failed,
-        "recovered": signal.recovered,
+        "recovered": signal.failed and signal.verdict == "confirmed",
         "close_source": signal.close[1] if signal.close and known else None,
         "metrics": _metrics(book, signal, context, price),
         "reason": reason,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from importlib import metadata
-from typing import Any
+from typing import Any, cast
 
+import pytest
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
@@ -21,6 +23,7 @@ from streams.kafka.owner import Ports, Restored, Seat
 from streams.kafka.pacing import CommitPace
 from streams.kafka.restarts import RestartedTooOften
 from streams.kafka.restore import Bounds
+from streams.kafka.runner import State
 from streams.kafka.topics import Topics
 from streams.web.metrics import Metrics
 from streams.web.server import Health
@@ -94,6 +97,25 @@ class FakeRestorer:
     async def restore(self, seat: Seat, group: Mapping[str, int | None], bounds: Bounds) -> Restored:
         """Restore nothing."""
         raise AssertionError("expected a committer first")
+
+
+class DeafRestorer:
+    """Takes the first cancellation for its own, as a client does that is being closed, and goes on."""
+
+    topic = TOPICS.state
+
+    def __init__(self, *, ends: bool) -> None:
+        self._ends = ends
+        self.begun = asyncio.Event()
+
+    async def restore(self, seat: Seat, group: Mapping[str, int | None], bounds: Bounds) -> Restored:
+        """Go on after the cancellation: to the end, or without one."""
+        self.begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        if not self._ends:
+            await asyncio.Event().wait()
+        return Restored(FakeRuntime(), cast(State, None))
 
 
 class FakeRuntime:
@@ -205,3 +227,29 @@ def test_transactions_of_another_prefix_have_other_names() -> None:
 
     assert transactional_id(live.kafka.group, SEAT) == "fiftytwo-state-0"
     assert transactional_id(replayed.kafka.group, SEAT) == "replay.fiftytwo-state-0"
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_partition_that_is_taken_away_while_it_restores_always_ends(*, ends: bool) -> None:
+    """A cancellation that is lost on the way is repeated, and what was restored after it is not run."""
+
+    async def work() -> None:
+        metrics = Metrics(CollectorRegistry(), version=metadata.version("fiftytwo"))
+        assignment = Assignment(TOPICS, metrics=metrics, health=Health(), on_failure=lambda error: None)
+        restorer = DeafRestorer(ends=ends)
+        settings = Commits()
+        ports = Ports(
+            consumer=FakeConsumer(),
+            committer=lambda seat: StartingCommitter(),
+            restorer=restorer,
+            settings=settings,
+            pace=CommitPace(settings.share_max),
+            metrics=metrics,
+        )
+        assignment.connect(ports)
+        await assignment.assign(ASSIGNED)
+        await restorer.begun.wait()
+
+        await asyncio.wait_for(assignment.revoke(), SECONDS_MAX)
+
+    asyncio.run(work())

@@ -13,13 +13,17 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from streams.core.engine import Engine
 from streams.core.join import Join, JoinRules
 from streams.core.processor import Processor
 from streams.core.rules import Rules
+from streams.core.signals import signals_of
 from streams.kafka.terms import Terms, adopt
+from streams.wire.batches import frame_values
 from streams.wire.signals import document
 from streams.wire.snapshot_writer import SnapshotWriter
 from streams.wire.snapshots import collect
+from streams.wire.ticks import TickDecoder
 from tests.property.engine_run import markets_of
 from tests.property.streams_markets import Log
 from tests.scripted import JUDGES, Script
@@ -283,3 +287,24 @@ def test_scope_switched_off_leaves_the_snapshot() -> None:
     assert watched.engine.extended is not None
     assert snapshot_of(topic).engine.extended is None
     assert not [key for key in topic if b"scope-extended" in key]
+
+
+def test_prices_of_a_bar_without_a_trade_are_nobodys() -> None:
+    """A bar of volume 0 may name prices on the wire: no level is made of them beside the scope's own trades."""
+    written = Script("engine", "2025-09-29")
+    written.history(high="100")
+    written.tick("17:00:00", "105", "T")
+    written.bar("2025-09-29", "1", "1", "1")
+    written.records[-1]["volume"] = "0"
+    written.tick("2025-09-30T14:00:00Z", "49")
+    markets = markets_of(Log(written.rules, {"XNYS": written.sessions}, []))
+    engine = Engine(markets, Rules(extended=True, split_guard=False))
+    frames = frame_values([json.dumps(record).encode() for record in written.records], first_offset=0)
+    frames.frames["append_ns"] = 2**61
+
+    decoded = TickDecoder(engine.instruments).decode(frames)
+    signals = signals_of(engine.fold(decoded.records, decoded.bars, decoded.buffer, decoded.details), engine)
+
+    assert decoded.rejected == []
+    lows = [document(signal) for signal in signals if signal.family == "low_52w"]
+    assert [(each["scope"], each["level"]["price"]) for each in lows] == [("regular", "50"), ("extended", "50")]

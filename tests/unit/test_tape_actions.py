@@ -188,6 +188,55 @@ def test_bars_before_the_listing_date_are_not_the_instruments() -> None:
     assert written.told() == []
 
 
+def test_listing_date_that_comes_late_retracts_what_hung_on_another_companys_bars() -> None:
+    """The window is no longer full: the signal ends, and still says which level it was."""
+    written = script()
+    written.tick("10:00:00", "400.01")
+    written.say("instrument", listing_date="2025-06-02")
+    written.tick("10:00:01", "400.02")
+
+    documents = written.documents("high_52w")
+
+    assert [(d["transition"], d["reason"]) for d in documents] == [("triggered", None), ("retracted", "level_restated")]
+    level = documents[1]["level"]
+    assert (level["price"], level["base_price"], level["window_status"]) == ("400", "400", "partial")
+
+
+def test_listing_date_takes_away_breakouts_of_levels_that_were_another_companys() -> None:
+    """A bar broke a level of before the listing: with the listing known it is no breakout, and this one is fresh."""
+    for listed, expected in ((False, (False, 2)), (True, (True, 1))):
+        written = Script("engine", DAY, lookback="10s")
+        written.history(high="400", low="240", close="390", days={"2025-09-29": "401 240 390"})
+        if listed:
+            written.say("instrument", listing_date=written.before(10)[0].date.isoformat())
+        written.tick("10:00:00", "402")
+
+        document = written.documents("high_52w")[0]
+
+        assert (document["fresh"], document["streak"]) == expected
+
+
+def test_price_that_does_not_fit_closes_the_window_on_both_sides() -> None:
+    """A reverse split 1:100 takes a high past the highest price there is: nothing is known of the window."""
+    for high, told in (("80000", ["triggered 1 1"]), ("80001", [])):
+        written = script(high, "240", "390", split_guard=False)
+        written.action(DAY, 1, 100)
+        written.tick("10:00:00", "1")
+
+        assert written.told("low_52w") == told
+
+
+def test_latest_word_on_a_symbol_holds() -> None:
+    """Of two changes on one date the later one in the log is shown, also when it is an old one said again."""
+    written = script()
+    written.action(DAY, 1, 1, action_id="a1", action="symbol_change", symbol="ONE")
+    written.action(DAY, 1, 1, action_id="a2", action="symbol_change", symbol="TWO")
+    written.action(DAY, 1, 1, action_id="a1", action="symbol_change", symbol="MORE")
+    written.tick("10:00:00", "400.01")
+
+    assert written.documents("high_52w")[0]["instrument"]["symbol"] == "MORE"
+
+
 def test_tick_size_of_the_instrument_widens_the_failure_line() -> None:
     """Two ticks of 5 are more than fifty basis points of 400."""
     written = script()
@@ -239,7 +288,8 @@ def test_seventeenth_action_takes_the_place_of_the_oldest_or_is_refused() -> Non
     for number in range(16):
         written.action(f"2025-09-{number + 2:02d}", 1, 1, action_id=f"{number}", action="cash_dividend")
     written.action("2025-09-20", 1, 1, action_id="later", action="cash_dividend")
-    written.action("2025-09-01", 1, 1, action_id="earlier", action="cash_dividend")
+    written.action("2025-09-03", 1, 1, action_id="equal", action="cash_dividend")
+    written.action("2025-09-02", 1, 1, action_id="earlier", action="cash_dividend")
 
     assert outcome(written).refused == [(len(written.records) - 1, "too_many_actions")]
 
@@ -360,3 +410,35 @@ def test_momentum_as_everybody_knew_it_survives_a_discarded_suspicion() -> None:
     written.tick("10:00:01", "59")
 
     assert written.told("ytd") == ["entered 1 400", "exited 1 59"]
+
+
+def test_measure_that_is_in_once_a_suspicion_is_discarded_is_told() -> None:
+    """Nobody was told of the withheld entry, so the next trade is news: 103 is 5.6 percent above 390 / 4."""
+    written = script()
+    written.tick("09:30:00", "98")
+    written.action(DAY, 4, 1)
+    written.tick("10:00:00", "103")
+
+    assert written.told("session_return") == ["entered 1 103"]
+
+
+def test_expiry_after_a_discarded_suspicion_says_the_base_that_was_told() -> None:
+    """The base is gone when the suspicion ends; what was entered on it still names it."""
+    written = Script("engine", DAY)
+    written.history(high="1000", low="10", close="390", days={"2024-12-31": "1000 10 200"})
+    written.tick("2025-09-26T14:00:00Z", "240")
+    written.tick("2025-09-26T14:00:01Z", "400")
+    written.tick("2025-09-29T14:00:00Z", "400")
+    written.clock("2025-09-30T13:29:59Z")
+    written.tick("09:30:00", "100")
+    written.action("2025-10-01", 1, 1, action_id="gone", action="delisting")
+    written.clock("2025-10-01T13:30:00Z")
+    written.tick("2025-10-01T13:30:00Z", "100")
+    written.action(DAY, 4, 1)
+
+    documents = written.documents("ytd")
+
+    assert [(d["transition"], d["measure"]["base_price"]) for d in documents] == [
+        ("entered", "200"),
+        ("expired", "200"),
+    ]

@@ -200,6 +200,18 @@ def test_held_extreme_that_becomes_the_trigger_is_not_told_as_an_extreme() -> No
     assert written.told("high_52w") == ["triggered 1 101", "amended 1 102"]
 
 
+def test_cancelled_trigger_arms_its_own_level_whatever_today_has_seen() -> None:
+    """A late print that may not trigger set the extreme; a trade below it, above the level, triggers now as before."""
+    written = script(trigger_eligibility="high_low_and_last")
+    written.tick("10:00:00", "99", trade_id="1")
+    written.tick("10:00:01", "105", "Z", trade_id="2", tape="A")
+    written.tick("10:00:02", "101", trade_id="3")
+    written.cancel("10:00:02", "101", trade_id="3")
+    written.tick("10:00:03", "102", trade_id="4")
+
+    assert written.told("high_52w") == ["triggered 1 101", "retracted 1 None", "triggered 2 102"]
+
+
 def test_extreme_steps_back_so_that_the_next_one_is_new_again() -> None:
     """After 103 is taken back, 102.5 is a new extreme over 102."""
     written = script(conflate_ms=0)
@@ -242,6 +254,33 @@ def test_session_that_lost_all_its_best_prices_leaves_its_extreme_unknown() -> N
     assert (last["level"]["price"], last["level"]["extreme_unknown"]) == ("117", True)
 
 
+def test_cancelled_print_is_not_the_close_of_its_session() -> None:
+    """All trades but a late one were taken back: the bar's close is that one's price."""
+    written = script(split_guard=False)
+    written.tick("10:00:00", "99", trade_id="1")
+    written.tick("10:00:01", "96", "Z", trade_id="2", tape="A")
+    written.tick("10:00:02", "98", trade_id="3")
+    written.cancel("10:00:02", "98", trade_id="3")
+    written.cancel("10:00:00", "99", trade_id="1")
+    written.clock("2025-10-01T13:59:59Z")
+    written.tick("2025-10-01T14:00:00Z", "98.88")
+
+    gap = written.documents("gap")[-1]
+
+    assert (gap["session_date"], gap["measure"]["base_price"], gap["measure"]["value"]) == (NEXT_DAY, "96", 0.03)
+
+
+def test_trade_that_a_correction_made_eligible_before_the_first_one_triggers_nothing_in_retrospect() -> None:
+    """An odd lot that was a round lot is today's extreme; the machine is armed there, past the level."""
+    written = script()
+    written.tick("10:00:00", "105", "I", trade_id="1")
+    written.correct("10:00:00", "105", {"price": "105", "conditions": ["@"]}, trade_id="1", conditions=["I"])
+    written.tick("10:00:01", "101", trade_id="2")
+    written.tick("10:00:02", "106", trade_id="3")
+
+    assert written.told("high_52w") == ["triggered 1 106"]
+
+
 def test_cancel_after_the_verdict_steps_the_close_back() -> None:
     """The last trade is taken back in the evening: the close is the one before, and the verdict is judged again."""
     written = script()
@@ -255,6 +294,21 @@ def test_cancel_after_the_verdict_steps_the_close_back() -> None:
 
     assert (last["transition"], last["reason"]) == ("amended", "close_corrected")
     assert (last["price"], last["verdict"], last["revision"]) == ("99.9", "unconfirmed", 3)
+
+
+def test_transition_after_the_verdict_says_which_close_gave_it() -> None:
+    """The newest revision is all that a reader keeps: it still tells the source of the close, and that it recovered."""
+    written = script()
+    written.tick("10:00:00", "101", trade_id="1")
+    written.tick("10:00:01", "99.4", trade_id="2")
+    written.tick("10:00:02", "102", trade_id="3")
+    written.clock("16:15:00")
+    written.cancel("10:00:00", "101", trade_id="1")
+
+    last = written.documents("high_52w")[-1]
+
+    assert (last["transition"], last["reason"], last["price"]) == ("amended", "trigger_changed", "102")
+    assert (last["verdict"], last["close_source"], last["recovered"]) == ("confirmed", "consolidated", True)
 
 
 def test_trigger_cancelled_after_the_verdict_is_retracted() -> None:
@@ -281,6 +335,19 @@ def test_cancel_of_yesterday_restates_its_bar_and_retracts_nothing_wrongly() -> 
 
     assert [(d["transition"], d["level"]["price"]) for d in documents] == [("triggered", "103"), ("amended", "102")]
     assert documents[1]["reason"] == "level_restated"
+
+
+def test_correction_of_yesterday_puts_its_trade_into_the_bar_and_restates_once() -> None:
+    """It has the id of the trade it replaces and is no copy of it; what is open is amended by the outcome alone."""
+    written = script(split_guard=False)
+    written.tick("10:00:00", "105", trade_id="9")
+    written.clock("2025-10-01T13:59:59Z")
+    written.tick("2025-10-01T14:00:00Z", "106")
+    written.correct("10:00:00", "105", {"price": "105.5"}, trade_id="9")
+
+    documents = [d for d in written.documents("high_52w") if d["session_date"] == NEXT_DAY]
+
+    assert [(d["transition"], d["level"]["price"]) for d in documents] == [("triggered", "105"), ("amended", "105.5")]
 
 
 def test_late_trade_of_yesterday_widens_its_bar_and_retracts_what_is_no_longer_beyond() -> None:

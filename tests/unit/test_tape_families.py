@@ -113,3 +113,18 @@ def test_families_that_cannot_be_are_refused(families: tuple[str, ...], words: s
     """Two look-backs besides the first, in days or sessions."""
     with pytest.raises(ValueError, match=words):
         Rules(families=families)
+
+
+def test_breakouts_of_closes_know_those_of_their_side_that_are_not_asked_for() -> None:
+    """The day before broke the 52-week high, unsaid: the close above it today is not fresh, and the second in a row."""
+    written = Script("engine", DAY, families=("close_high_52w",))
+    written.history(high="100")
+    written.tick("10:00:00", "101")
+    written.tick("15:59:59", "89")
+    written.clock("2025-10-01T13:59:59Z")
+    written.tick("2025-10-01T14:00:00Z", "92")
+    written.clock("2025-10-01T20:15:00Z")
+
+    told = [(d["transition"], d["session_date"], d["fresh"], d["streak"]) for d in written.documents()]
+
+    assert told == [("triggered", "2025-10-01", False, 2)]
