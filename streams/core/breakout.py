@@ -255,7 +255,7 @@ def _trigger(world: World, row: Row, machine: int, extreme: int) -> None:
     take_trigger(warm, machine, trade)
     is_plain = trade["kind"] == TRIGGER_CONTINUOUS or trade["kind"] == TRIGGER_OPENING
     warm["gap"][machine] = 1 if extreme == 0 and is_plain else 0
-    warm["trigger_print"][machine] = row.hot["prints"]
+    warm["trigger_print"][machine] = np.int64(row.hot["prints"]) + np.int64(trade["is_last"])
     row.cold["firsts"][machine] = 0
     row.cold["firsts_full"][machine] = 0
     set_lines(world, row, machine)

@@ -8,7 +8,7 @@ from streams.core.closing import judge_again
 from streams.core.compiled import njit
 from streams.core.late import fold_late_corrected, unsee_late
 from streams.core.layout import ELIGIBLE_HIGH_LOW, KIND_CANCEL
-from streams.core.recent import insert_print
+from streams.core.recent import insert_print, move_triggers
 from streams.core.restate import restate
 from streams.core.sessions import session_opened
 from streams.core.trades import (
@@ -57,7 +57,7 @@ def fold_cancel(world: World, row: Row, record: np.void, venue: int, buffer: np.
     start, length = np.int64(record["trade_id_start"]), np.int64(record["trade_id_length"])
     name_trade(world, row, start, length, venue, buffer, date)
     if date == row.hot["date"]:
-        number = unsee_trade(world, row)
+        number = unsee_trade(world, row, bool(record["kind"] != KIND_CANCEL))
         if record["kind"] == KIND_CANCEL:
             judge_again(world, row)
         return number
@@ -86,6 +86,8 @@ def fold_corrected(world: World, row: Row, detail: np.void, buffer: np.ndarray, 
         date = np.int64(world.sessions[np.int64(row.market["first"]) + session]["date"])
     if number == PAST and (date == 0 or date >= row.hot["date"]):
         restate(world, row)
+    if date != row.hot["date"] and number >= 0:
+        move_triggers(warm, number)
     if date == 0:
         judge_again(world, row)
         return
@@ -107,6 +109,8 @@ def fold_corrected(world: World, row: Row, detail: np.void, buffer: np.ndarray, 
         return
     count_trade(row, trade)
     replaces = number >= 0 and is_last(row, trade)
+    if number >= 0 and not replaces:
+        move_triggers(warm, number)
     if trade["eligible"] & ELIGIBLE_HIGH_LOW != 0:
         trade["is_last"] = 1 if replaces else 0
         if warm["closed"] == 0 and warm["traded"] != 0:

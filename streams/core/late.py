@@ -38,7 +38,7 @@ def fold_late(world: World, row: Row, date: int) -> None:
     hot = row.hot
     trade = world.trade
     key = np.int64(trade["key"])
-    is_own = date == hot["date"] and row.warm["closed"] != 0
+    is_own = date == hot["date"]
     index = _amendable_bar(world, row, date)
     if not is_own and index < 0:
         world.partition["ticks_late"] += 1

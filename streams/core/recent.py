@@ -157,10 +157,7 @@ def median_price(hot: np.void, warm: np.void, tape: np.void) -> int:
 
 @njit
 def insert_print(row: Row, trade: np.void, number: int) -> None:
-    """Put a trade in the place among the prints that another had; those after it move down.
-
-    Signals remember how many prints there were before their trigger, so those move with them.
-    """
+    """Put a trade in the place among the prints that another had; those after it move down."""
     hot = row.hot
     tape = row.tape
     at = np.int64(hot["prints"])
@@ -173,6 +170,11 @@ def insert_print(row: Row, trade: np.void, number: int) -> None:
     entry["time_ns"] = trade["time_ns"]
     entry["venue"] = trade["venue"]
     hot["prints"] += 1
+
+
+@njit
+def move_triggers(warm: np.void, number: int) -> None:
+    """Let signals know that a print is gone: those after it have moved up, and with them the first after a trigger."""
     for machine in range(FIRST_CLOSE):
-        if row.warm["trigger_print"][machine] > number:
-            row.warm["trigger_print"][machine] += 1
+        if warm["trigger_print"][machine] > number:
+            warm["trigger_print"][machine] -= 1

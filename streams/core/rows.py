@@ -177,7 +177,7 @@ WARM = np.dtype(
         ("degraded", "i8", (MACHINES,)),
         ("trigger_ns", "i8", (MACHINES,)),
         ("trigger_price", "i8", (MACHINES,)),
-        ("trigger_print", "i8", (MACHINES,)),  # how many prints there were before it
+        ("trigger_print", "i8", (MACHINES,)),  # number of the first print after it
         ("conflated_until_ns", "i8", (MACHINES,)),
         ("pending", "i8", (MACHINES,)),
         ("pending_ns", "i8", (MACHINES,)),

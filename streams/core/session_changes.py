@@ -10,6 +10,7 @@ import numpy as np
 
 from streams.core.breakout import forget_signals, is_live
 from streams.core.compiled import njit
+from streams.core.held import reject_held_prints
 from streams.core.layout import FIRST_CLOSE, MACHINES, REASON_SESSION_CANCELLED, SESSION_CANCELLED
 from streams.core.roll import begin_prints
 from streams.core.rows import BREAKOUT_OFF, OVERRIDES_MAX
@@ -78,7 +79,11 @@ def change_row(world: World, row: Row, session: np.void) -> None:
             warm["break_start_ns"] = session["break_start_ns"]
             warm["break_end_ns"] = session["break_end_ns"]
             hot["segment_close_ns"] = min(np.int64(hot["segment_close_ns"]), np.int64(session["close_ns"]))
+            if world.partition["clock_ns"] >= session["close_ns"] + world.rules["grace_ns"]:
+                # The next clock gives the verdict; until then no trade is in time any more.
+                hot["segment_close_ns"] = 0
         return
+    reject_held_prints(world, row)
     for machine in range(MACHINES):
         if is_live(warm, np.int64(machine)):
             retract(world, row, np.int64(machine), np.int64(REASON_SESSION_CANCELLED))

@@ -34,6 +34,7 @@ from streams.core.recent import (
     find_print,
     is_recent,
     is_trade,
+    move_triggers,
     oldest_print,
     remember_id,
     take_print,
@@ -47,8 +48,8 @@ PAST: Final = -3
 
 
 @njit
-def unsee_trade(world: World, row: Row) -> int:
-    """Take the world's trade out of the row's session.
+def unsee_trade(world: World, row: Row, is_corrected: bool) -> int:
+    """Take the world's trade out of the row's session; its place among the prints stays open where it is corrected.
 
     Returns the number that it had among the prints, NO_PRINT where it was not the last price in living memory, IGNORED
     where there was no such trade.
@@ -78,12 +79,15 @@ def unsee_trade(world: World, row: Row) -> int:
     number = find_print(hot, warm, row.tape, price, key, time_ns)
     if number >= 0:
         take_print(hot, warm, row.tape, number)
-        for machine in range(FIRST_CLOSE):
-            if warm["trigger_print"][machine] > number:
-                warm["trigger_print"][machine] -= 1
+    first_after = warm["trigger_print"].copy()
+    if number >= 0:
+        move_triggers(warm, number)
     for machine in range(FIRST_CLOSE):
         if is_live(warm, np.int64(machine)):
             _unsee_signal(world, row, np.int64(machine))
+    if is_corrected:
+        for machine in range(FIRST_CLOSE):
+            warm["trigger_print"][machine] = first_after[machine]
     return number
 
 

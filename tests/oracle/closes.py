@@ -64,6 +64,12 @@ class CloseBreakout:
         self._send("retracted", close_ns, None, "close_corrected")
         self.signal = None
 
+    def cancel_session(self) -> None:
+        """Take the signal back, for none of the session's trades counts."""
+        if self.signal is not None:
+            self._send("retracted", self.signal.trigger.tick.time_ns, None, "session_cancelled")
+        self.signal = self.level = None
+
     def _passes(self, price: Fraction, level: Level) -> bool:
         reaches = at_least if self.book.rules.equality == "match" else further
         return reaches(self.side, price, level.price)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from tests.oracle.history import UNIT
+from tests.oracle.history import UNIT, Bar
 from tests.oracle.ladder import Ladder
 from tests.oracle.records import Tick
 from tests.oracle.rules import SIDES, Side
@@ -85,6 +85,26 @@ class Day:
         """Take a price into the extremes alone."""
         for ladder in self.ladders.values():
             ladder.see(tick)
+
+    def amend(self, tick: Tick) -> None:
+        """Take a trade that comes too late to move more than the extremes and the volume."""
+        if tick.volume:
+            self.volume += tick.size
+        if tick.high_low:
+            self.widen(tick)
+
+    def renew(self, bar: Bar) -> None:
+        """Let our own bar of a session that is over follow what is known of its trades now."""
+        if bar.official:
+            return
+        high, low = self.extreme("up"), self.extreme("down")
+        bar.unknown |= self.unknown
+        if high is None or low is None:
+            bar.traded = False
+            return
+        bar.high, bar.low = high, low
+        if not bar.traded:
+            bar.traded, bar.close = True, high
 
     def denies(self, tick: Tick) -> bool:
         """Say whether a cancelled trade cannot have been."""

@@ -78,6 +78,17 @@ class Oracle:
                 self.documents += self.extended.records([document])
         return self.documents[before:]
 
+    def totals(self) -> Counter[str]:
+        """Return what was counted: records once, signals of splits and held prints in both scopes."""
+        found = Counter(self.counts)
+        if self.extended is not None:
+            wide = self.extended.counts
+            found["ticks_extended"] = wide["ticks"] - wide["ticks_out_of_session"]
+            for name, count in wide.items():
+                if name.startswith(("splits_", "withheld_", "prints_")):
+                    found[name] += count
+        return found
+
     def prices(self, instrument: str, time_ns: int) -> tuple[list[Fraction], list[Fraction]]:
         """Return the prices at which breakouts and measures of an instrument move: for tests that aim at them."""
         row = self.rows.get(instrument)
@@ -170,7 +181,7 @@ class Oracle:
         elif self.scope == "extended":
             # Regular hours know whether the record holds; where it does, nothing follows the bell.
             calendar.shorten(index, self.bells[record.mic].sessions[index].close_ns if record.close_ns else 0)
-        elif record.close_ns is not None and not any(row.index == index and row.closed for row in rows):
+        elif record.close_ns is not None:
             calendar.shorten(index, record.close_ns)
         return None
 
@@ -195,7 +206,10 @@ class Oracle:
         index = calendar.on(bar.date)
         if index is None:
             return "not_a_session"
-        if reference_ns is not None and self.bells[bar.instrument[:4]].sessions[index].close_ns > reference_ns:
+        session = self.bells[bar.instrument[:4]].sessions[index]
+        # A session that the exchange cancelled is over.
+        close_ns = session.open_ns if bar.date in calendar.cancelled else session.close_ns
+        if reference_ns is not None and close_ns > reference_ns:
             return "session_not_closed"
         self.counts[self._row(bar.instrument).bar(bar)] += 1
         return None

@@ -37,7 +37,9 @@ class Row:
         self.measures = [Measure(book, family) for family in MEASURES]
         self.memory = Memory()
         self.index: int | None = None
-        self.entered_ns = 0
+        self.entered_in_time = False
+        # The bell of a session whose verdict was given: an early close that is told later changes it no more.
+        self.bell_ns = 0
         self.order = 0
         self.halted = False
         self.quarantine: Quarantine | None = None
@@ -163,11 +165,14 @@ class Row:
         """Forget a session: the exchange says that none of its trades counts."""
         if self.index is None or self._session().date != day:
             return
+        self.band.reject(day)
         for breakout in self.breakouts:
             breakout.cancel_session()
+        for each in self.closes:
+            each.cancel_session()
         self.day = Day()
         self.breakouts = [Breakout(self.book, family, self.day) for family in breakouts(self.book.rules)]
-        self.context = None
+        self.context, self.closed = None, True
 
     def clock(self, time_ns: int) -> None:
         """Let time pass: what is due of this session, then the next session if it has opened (kernel, "Outputs")."""
@@ -187,7 +192,8 @@ class Row:
         self.breakouts = [Breakout(self.book, family, self.day) for family in breakouts(self.book.rules)]
         self.closes = [CloseBreakout(self.book, side) for side in SIDES]
         self.context = None
-        self.closed = False
+        # A session that was cancelled before it opened is over as well.
+        self.closed = self.index is not None and self._session().date in self.calendar.cancelled
 
     def _index(self) -> int:
         assert self.index is not None
@@ -244,7 +250,7 @@ class Row:
 
     def _as_trade(self, tick: Tick, kind: str) -> Trade:
         self.order += 1
-        last = self.day.may_be_last(tick, self._session().close_ns + LAST_SALE_NS)
+        last = self.day.may_be_last(tick, self._bell() + LAST_SALE_NS)
         return Trade(tick, self.order, kind, last)
 
     def _kind(self, tick: Tick) -> str:
@@ -347,9 +353,9 @@ class Row:
     def _correct_close(self) -> None:
         if self.closed:
             for breakout in self.breakouts:
-                breakout.correct_close(self._close(), self._session().close_ns)
+                breakout.correct_close(self._close(), self._bell())
             for each in self.closes:
-                each.correct_close(self._close(), self._session().close_ns)
+                each.correct_close(self._close(), self._bell())
 
     def _late(self, tick: Tick, index: int) -> str:
         # A trade that comes after its session's verdict widens the session's bar, until the next session's verdict.
@@ -361,7 +367,7 @@ class Row:
                 return "ticks_duplicate"
             self.memory.add(tick, self._session().date)
             self._state_close(tick)
-            self._amend(self.day, tick)
+            self.day.amend(tick)
             self._correct_close()
             return "ticks_late_amended"
         bar = self.history.bars.get(self.calendar.sessions[index].date)
@@ -371,39 +377,21 @@ class Row:
         if repeated:
             return "ticks_duplicate"
         self.memory.add(tick, self.calendar.sessions[index].date)
-        self._amend(self.before[1], tick)
-        self._renew(bar, self.before[1])
+        self.before[1].amend(tick)
+        self.before[1].renew(bar)
         self._restate()
         return "ticks_late_amended"
 
     def _amend_the_past(self, tick: Tick, index: int) -> None:
         bar, day = self.history.bars.get(self.calendar.sessions[index].date), self.calendar.sessions[index].date
         if self.before is None or self.before[0] != index or self.closed or bar is None or not self._may_amend(bar):
+            self.book.counts["ticks_late"] += 1
             return
         if not self.memory.has(tick, day):
             self.memory.add(tick, day)
-        self._amend(self.before[1], tick)
-        self._renew(bar, self.before[1])
+        self.before[1].amend(tick)
+        self.before[1].renew(bar)
         self._restate()
-
-    def _amend(self, day: Day, tick: Tick) -> None:
-        if tick.volume:
-            day.volume += tick.size
-        if tick.high_low:
-            day.widen(tick)
-
-    def _renew(self, bar: Bar, day: Day) -> None:
-        # Our own bar of the session before follows what is known of its trades now.
-        if bar.official:
-            return
-        high, low = day.extreme("up"), day.extreme("down")
-        bar.unknown |= day.unknown
-        if high is None or low is None:
-            bar.traded = False
-            return
-        bar.high, bar.low = high, low
-        if not bar.traded:
-            bar.traded, bar.close = True, high
 
     def _cancel_of_the_past(self, cancel: Cancel, index: int) -> str | None:
         tick, corrected = cancel.tick, cancel.corrected
@@ -418,7 +406,7 @@ class Row:
                 return "cancels_unknown"
             self.memory.add(tick, self.calendar.sessions[index].date, "cancel")
             day.unsee(tick)
-            self._renew(bar, day)
+            day.renew(bar)
             # What hangs on the bar is looked at once: after a correction has put another trade in its place.
             if corrected is None or self._session_of(corrected) != index:
                 self._restate()
@@ -451,7 +439,12 @@ class Row:
             breakout.close(self._close(), self._session().close_ns)
         for each in self.closes:
             each.close(self._close(), self._session().close_ns, self.context, self.history)
-        self.closed = True
+        self.closed, self.bell_ns = True, self._session().close_ns
+
+    def _bell(self) -> int:
+        if self._session().date in self.calendar.cancelled:
+            return self._session().open_ns
+        return self.bell_ns if self.closed else self._session().close_ns
 
     def _roll(self, index: int, time_ns: int, clock_ns: int) -> None:
         # Yesterday first: what was held, the verdict, the bar, what expires (kernel, "Rolls, bars, actions").
@@ -469,7 +462,8 @@ class Row:
                     measure.expire(self.calendar.sessions[index].open_ns)
             self.day.forget_ids()
             self.before = (self.index, self.day)
-        self.index, self.entered_ns = index, time_ns
+        self.index = index
+        self.entered_in_time = time_ns < self._session().close_ns
         self._take_symbol()
         self._begin()
 
@@ -495,6 +489,6 @@ class Row:
             close = self._close()[0] or other
             bar = Bar(session.date, True, False, high, low, close, triggered, unknown=self.day.unknown)
             self.history.store(bar)
-        elif self.entered_ns < session.close_ns <= clock_ns:
+        elif (self.entered_in_time or session.date in self.calendar.cancelled) and clock_ns >= self._bell():
             # Open and closed under our eyes without a trade: known to have had none.
             self.history.store(Bar(session.date, False, False))

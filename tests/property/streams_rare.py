@@ -27,7 +27,7 @@ VENUES = (None, None, None, "N", "Q", "XNYS", "D")
 ORIGINAL = ("instrument", "time", "price", "size", "conditions", "tape", "venue", "trade_id")
 
 # What an engine has to know before a log may hold it.
-FEATURES = ("cancels", "actions", "guard", "statements", "sessions", "extended")
+FEATURES = ("cancels", "actions", "guard", "statements", "sessions")
 
 
 class Writer(Protocol):
@@ -55,12 +55,15 @@ class Writer(Protocol):
 
 
 def cancelled(writer: Writer) -> dict[str, Any] | None:
-    """Draw a trade to take back: one that something hangs on, one of the latest, or one that never was."""
+    """Draw a trade to take back: one that something hangs on, a late or a past one, one that never was."""
     instrument = writer.pick(writer.instruments)
     wide = writer.oracle.extended
     rows = [oracle.rows[instrument] for oracle in (writer.oracle, wide) if oracle and instrument in oracle.rows]
-    today = writer.market[writer.index]
-    since_ns = today.open_ns if wide is None else min(today.open_ns, today.extended_open_ns or today.open_ns)
+    at = writer.index - min(writer.pick((0, 0, 0, 0, 0, 0, 1, 1, 1, 2)), writer.index)
+    since, until = (
+        session.open_ns if wide is None else min(session.open_ns, session.extended_open_ns or session.open_ns)
+        for session in (writer.market[at], writer.market[at + 1])
+    )
     gone = {each["trade_id"] for each in writer.records if each.get("type") in ("cancel", "correct")}
     ticks = [
         each
@@ -68,7 +71,7 @@ def cancelled(writer: Writer) -> dict[str, Any] | None:
         if each.get("type") is None
         and each["instrument"] == instrument
         and each.get("trade_id") not in {None, *gone}
-        and each["time"] >= since_ns
+        and since <= each["time"] < until
     ]
     if not ticks:
         return None
@@ -91,6 +94,8 @@ def corrected(writer: Writer, original: dict[str, Any]) -> dict[str, Any]:
         correction["conditions"] = list(writer.pick((("@",), ("I",), ("Z",), ("F", "6"))))
     if writer.number(4) == 0:
         correction["trade_id"] = f"C{len(writer.records)}"
+    if writer.number(11) == 0:
+        correction["time"] = original["time"] + writer.pick((1, SECOND, -SECOND, -24 * HOUR))
     return correction
 
 

@@ -431,7 +431,7 @@ def _written(number: Callable[[int], int], steps_max: int, features: Sequence[st
         writer.write_session(steps_max)
     oracle = writer.oracle
     sessions = {mic: list(listed) for mic, listed in writer.sessions.items()}
-    return Log(writer.rules, sessions, writer.records, oracle.documents, oracle.refused, dict(oracle.counts))
+    return Log(writer.rules, sessions, writer.records, oracle.documents, oracle.refused, dict(oracle.totals()))
 
 
 def _to_unit(value: Fraction, unit: Fraction) -> Fraction:

@@ -16,22 +16,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streams.core.engine import TOTALS
 from streams.core.rows import EMITTED_MAX
 from streams.core.rules import RULES_VERSION
 from tests.property.engine_run import Outcome, dumped, fold, json_documents
 from tests.property.streams_markets import Log
+from tests.property.streams_rare import FEATURES
 from tests.property.streams_strategy import cuts, logs, seeded_log
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = int(os.environ.get("FIFTYTWO_EXAMPLES", "160"))
 
-settings.register_profile(
-    "logs",
-    deadline=None,
-    derandomize="FIFTYTWO_EXAMPLES" not in os.environ,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
-)
-
+# A log is large and is folded while it is drawn.
+UNHURRIED = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
 # What a log may hold besides trades, bars and clocks.
 MIXTURES: dict[str, tuple[str, ...]] = {
@@ -40,10 +37,9 @@ MIXTURES: dict[str, tuple[str, ...]] = {
     "actions": ("actions", "guard"),
     "statements": ("statements",),
     "extended": ("extended",),
+    "sessions": ("sessions",),
+    "everything": FEATURES,
 }
-
-# Counts of what every log holds; those of rare records depend on which reason of several is named first.
-COUNTS = ("ticks", "bars", "bars_too_old", "clocks")
 
 CASES = [(mixture, seed) for mixture in MIXTURES for seed in range(EXAMPLES // len(MIXTURES))]
 
@@ -53,7 +49,7 @@ def assert_oracle_agrees(log: Log, outcome: Outcome) -> None:
 
     assert json_documents(outcome) == [{**document, "provenance": provenance} for document in log.documents]
     assert outcome.refused == log.refused
-    assert [outcome.counters[name] for name in COUNTS] == [log.counts.get(name, 0) for name in COUNTS]
+    assert outcome.counters == {name: log.counts.get(name, 0) for name in TOTALS}
 
 
 @pytest.mark.parametrize("mixture, seed", CASES)
@@ -67,7 +63,7 @@ def test_engine_says_what_the_oracle_says(mixture: str, seed: int) -> None:
 
 
 @given(data=st.data(), log=logs(features=()))
-@settings(settings.get_profile("logs"), max_examples=max(1, EXAMPLES // 5))
+@settings(deadline=None, suppress_health_check=UNHURRIED, max_examples=max(1, EXAMPLES // 8))
 def test_engine_says_what_the_oracle_says_to_logs_that_shrink(data: st.DataObject, log: Log) -> None:
     """The same for logs that Hypothesis draws, so that a disagreement is shown by its shortest log."""
     assert_oracle_agrees(log, fold(log, data.draw(cuts(log))))
@@ -76,7 +72,7 @@ def test_engine_says_what_the_oracle_says_to_logs_that_shrink(data: st.DataObjec
 @pytest.mark.parametrize("seed", range(EXAMPLES // 10))
 def test_batches_buffers_and_the_band_change_no_byte(seed: int) -> None:
     """One batch, a batch a record, the smallest output buffer and an engine without a band give the same bytes."""
-    log = seeded_log(seed)
+    log = seeded_log(seed, steps_max=20)
 
     whole = fold(log)
 
@@ -88,7 +84,7 @@ def test_batches_buffers_and_the_band_change_no_byte(seed: int) -> None:
 @pytest.mark.compiled_only
 def test_uncompiled_engine_says_the_same_bytes() -> None:
     """The compiled code and the Python it is compiled from agree byte for byte, and no integer leaves its range."""
-    drawn = [seeded_log(seed) for seed in range(EXAMPLES // 8)]
+    drawn = [seeded_log(seed, steps_max=15) for seed in range(EXAMPLES // 10)]
     lines = "".join(json.dumps(dumped(log)) + "\n" for log in drawn)
     command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "tests.property.engine_run"]
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}

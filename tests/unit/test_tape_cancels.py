@@ -144,6 +144,30 @@ def test_cancelled_failure_is_withdrawn() -> None:
     assert (documents[3]["failed"], documents[3]["recovered"]) == (False, False)
 
 
+def test_trigger_at_its_own_failure_line_is_no_other_failure() -> None:
+    """Without hysteresis a match of the level is at the line; what fails a breakout comes after its trigger."""
+    written = script(equality="match", hysteresis_bps=0, hysteresis_ticks=0)
+    written.tick("10:00:00", "100", trade_id="1")
+    written.tick("10:00:01", "99", trade_id="2")
+    written.cancel("10:00:01", "99", trade_id="2")
+
+    assert written.told("high_52w") == ["triggered 1 100", "failed 1 99", "amended 1 100"]
+
+
+def test_corrected_trigger_is_no_failure_of_the_signal_that_outlives_it() -> None:
+    """It was never beyond the level, and stands where the trigger stood: nothing failed after it."""
+    written = script()
+    written.tick("10:00:00", "101", trade_id="1")
+    written.tick("10:00:01", "102", trade_id="2")
+    written.tick("10:00:02", "99.4", trade_id="3")
+    written.correct("10:00:00", "101", {"price": "99.3"}, trade_id="1")
+    written.cancel("10:00:02", "99.4", trade_id="3")
+
+    reasons = [document["reason"] for document in written.documents("high_52w")]
+
+    assert reasons == [None, None, None, "trigger_changed", "failure_withdrawn"]
+
+
 def test_cancelled_failure_stands_on_another_trade_at_the_line() -> None:
     """A second trade below the line makes a failure of it all the same: nothing is said."""
     written = script()

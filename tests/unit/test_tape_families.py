@@ -128,3 +128,19 @@ def test_breakouts_of_closes_know_those_of_their_side_that_are_not_asked_for() -
     told = [(d["transition"], d["session_date"], d["fresh"], d["streak"]) for d in written.documents()]
 
     assert told == [("triggered", "2025-10-01", False, 2)]
+
+
+def test_breakout_of_a_close_is_retracted_with_its_session() -> None:
+    """It was told, so it is taken back, whenever the exchange cancels the session."""
+    written = Script("engine", DAY, families=("close_high_52w",))
+    written.history(high="100")
+    written.tick("10:00:00", "99")
+    written.clock("16:15:00")
+    written.records.append({"type": "session", "mic": "XNYS", "session_date": DAY, "status": "cancelled"})
+
+    documents = written.documents()
+
+    assert [(d["transition"], d["reason"]) for d in documents] == [
+        ("triggered", None),
+        ("retracted", "session_cancelled"),
+    ]

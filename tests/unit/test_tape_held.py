@@ -195,6 +195,30 @@ def test_cancelled_session_never_was() -> None:
     assert counters(written)["ticks_out_of_session"] == 1
 
 
+def test_cancelled_session_rejects_what_it_held() -> None:
+    """Nobody will confirm the print any more."""
+    written = script()
+    usual(written)
+    written.tick("10:00:00", "106", trade_id="7")
+    written.records.append({"type": "session", "mic": "XNYS", "session_date": DAY, "status": "cancelled"})
+
+    assert written.told("held_print") == ["held 1 106", "rejected 1 106"]
+
+
+def test_trade_in_a_session_that_had_ended_before_anybody_said_so_is_late() -> None:
+    """The early close is told an hour after it: what is traded before the next clock moves no machine and no close."""
+    written = script()
+    written.tick("10:00:00", "101")
+    written.clock("14:00:00")
+    change = {"type": "session", "mic": "XNYS", "session_date": DAY, "status": "early_close"}
+    written.records.append({**change, "close": written.time("13:00:00")})
+    written.tick("12:00:00", "99")
+    written.clock("14:00:01")
+
+    assert written.told("high_52w") == ["triggered 1 101", "confirmed 1 101"]
+    assert counters(written)["ticks_late_amended"] == 1
+
+
 def test_changed_session_survives_a_restart() -> None:
     """The calendar at hand may not know it; the state does."""
     from streams.core.engine import Engine
