@@ -94,6 +94,10 @@ RULE_KEYS: Final[Mapping[str, Key]] = {
     "bad_print_trades": Key(
         "As many trades out there confirm each other; one of another venue always does.", minimum=2, maximum=5
     ),
+    "extended": Key(
+        "Watch the extended hours too: `high_52w` and `low_52w` of a scope of their own, in which trades outside "
+        "regular hours count. The signals of regular hours stay as they are. Every trade costs as much again."
+    ),
     "band": Key(
         "Skip the machines for ticks that cannot move them. It changes speed and nothing else; off only to check that."
     ),

@@ -38,9 +38,15 @@ from streams.core.world import Row, World
 
 
 @njit
-def close_of(row: Row) -> tuple[int, int]:
-    """Return the session's close as it is known now, and its source; 0 without one."""
+def close_of(world: World, row: Row) -> tuple[int, int]:
+    """Return the session's close as it is known now, and its source; 0 without one.
+
+    That of the extended scope is its last trade's: an official close is that of regular hours.
+    """
     warm = row.warm
+    if world.rules["extended"] != 0:
+        last = last_price(row.hot, warm, row.tape)
+        return last, np.int64(CLOSE_CONSOLIDATED) if last > 0 else np.int64(CLOSE_NONE)
     index = ring_find(row.ring, np.int64(warm["bar_count"]), np.int64(row.hot["date"]))
     wanted = BAR_OFFICIAL | BAR_TRADED
     if index >= 0 and row.ring[index]["flags"] & wanted == wanted:
@@ -83,7 +89,7 @@ def judge_again(world: World, row: Row) -> None:
     warm = row.warm
     if warm["closed"] == 0 or warm["traded"] == 0 or warm["cancelled"] != 0:
         return
-    close, source = close_of(row)
+    close, source = close_of(world, row)
     if close == warm["judged_close"]:
         return
     warm["judged_close"] = close

@@ -22,11 +22,13 @@ import numpy.typing as npt
 from streams.core.compiled import inlined, njit
 from streams.core.layout import (
     ELIGIBLE_BY_CONDITION,
+    ELIGIBLE_CLOSE,
     ELIGIBLE_CLOSE_CORRECTED,
     ELIGIBLE_CLOSE_OFFICIAL,
     ELIGIBLE_EXTENDED,
     ELIGIBLE_HIGH_LOW,
     ELIGIBLE_LAST,
+    ELIGIBLE_LATE,
     ELIGIBLE_OPENING,
     ELIGIBLE_PLAIN,
     ELIGIBLE_REOPENING,
@@ -73,10 +75,12 @@ _ALL_MARKS: Final = (
     | ELIGIBLE_REOPENING
     | ELIGIBLE_CLOSE_OFFICIAL
     | ELIGIBLE_CLOSE_CORRECTED
+    | ELIGIBLE_LATE
     | LAST_CONDITIONAL
     | CODE_UNKNOWN
 )
 _EXTENDED_CODES: Final = ("T", "U")
+_EXTENDED_ON_TIME: Final = "T"
 _TABLE = Path(__file__).with_name("conditions.csv")
 
 
@@ -146,6 +150,20 @@ def combine(table: npt.NDArray[np.int16], profile: int, codes: npt.NDArray[np.in
     return allowed | marks
 
 
+@njit
+def set_extended_hours(eligible: npt.NDArray[np.int16]) -> None:
+    """Change the ELIGIBLE bits of trades in place to what they are in the extended scope.
+
+    What is not eligible only because it was made outside regular hours is eligible there, for last too unless it is
+    late or derived. Its session has no auction after its end, and no official close is its own.
+    """
+    for index in range(len(eligible)):
+        bits = np.int64(eligible[index])
+        if bits & (ELIGIBLE_HIGH_LOW | ELIGIBLE_EXTENDED) == ELIGIBLE_EXTENDED:
+            bits |= ELIGIBLE_HIGH_LOW if bits & ELIGIBLE_LATE != 0 else ELIGIBLE_HIGH_LOW | ELIGIBLE_LAST
+        eligible[index] = bits & ~(ELIGIBLE_CLOSE | ELIGIBLE_BY_CONDITION)
+
+
 def venue_number(venue: str | None) -> int:
     """Return the number that stands for a venue: the bytes of its first characters, 0 without one.
 
@@ -168,4 +186,5 @@ def _bits(line: dict[str, str]) -> int:
         bits |= ELIGIBLE_LAST
     if bits & ELIGIBLE_HIGH_LOW or line["code"] in _EXTENDED_CODES:
         bits |= ELIGIBLE_EXTENDED
+        bits |= 0 if line["last"] == "yes" or line["code"] == _EXTENDED_ON_TIME else ELIGIBLE_LATE
     return bits

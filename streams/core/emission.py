@@ -201,7 +201,7 @@ def _begin(
     output["halt"] = warm["halt"]
     output["degraded"] = 0
     output["verdict"] = 0
-    output["extended"] = 0
+    output["extended"] = world.rules["extended"]
     output["window_status"] = warm["window_status"][window]
     output["window_start"] = warm["window_start"][window]
     output["window_end"] = warm["window_end"][window]

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from streams.core.instruments import ID_WORDS, Instruments
-from streams.core.layout import BAR, DETAIL, FAMILY_HIGH, FAMILY_LOW, FAMILY_NAMES, REJECT, RING_BARS, WINDOW_NAMES
-from streams.core.rows import (
-    BREAKOUT_ACTIVE,
-    COLD,
-    COUNTERS,
-    EMITTED_MAX,
-    HOT,
-    OUT,
-    OVERRIDE,
-    OVERRIDES_MAX,
-    PARTITION,
-    PRICE_NEVER,
-    TAPE,
-    TRADE,
-    UNBORN,
-    WARM,
-    WITHHELD_TOTAL,
+from streams.core.eligibility import set_extended_hours
+from streams.core.instruments import Instruments
+from streams.core.layout import (
+    DETAIL,
+    FAMILY_HIGH,
+    FAMILY_LOW,
+    FAMILY_NAMES,
+    KIND_SKIP,
+    WINDOW_NAMES,
 )
+from streams.core.rows import BREAKOUT_ACTIVE, COUNTERS, EMITTED_MAX, UNBORN
 from streams.core.rules import Rules
-from streams.core.session_changes import change_session
+from streams.core.scope import Scope
 from streams.core.sessions import Markets
-from streams.core.snapshot import ID, EngineState, place
-from streams.core.step import step
+from streams.core.snapshot import EngineState, begun_extended
 
 OUTPUTS_DEFAULT: Final = 4096
-_ROWS_FIRST: Final = 16
+# What signals of both scopes are behind; the other totals would count every record twice.
+_OF_BOTH_SCOPES: Final = (
+    "splits_suspected",
+    "splits_released",
+    "splits_discarded",
+    "withheld_lost",
+    "prints_held",
+    "prints_believed",
+    "prints_rejected",
+)
+TOTALS: Final = (*COUNTERS, "ticks_extended")
 _NO_DETAILS: Final = np.zeros(0, DETAIL)
 
 
@@ -74,32 +75,26 @@ class Engine:
         self.markets = markets
         self.rules = rules
         self.instruments = Instruments(markets.mics)
-        self._rules = rules.array()
-        self._partition = np.zeros(1, PARTITION)
-        self._hot = np.zeros(_ROWS_FIRST, HOT)
-        self._warm = np.zeros(_ROWS_FIRST, WARM)
-        self._rings = np.zeros((_ROWS_FIRST, RING_BARS), BAR)
-        self._cold = np.zeros(_ROWS_FIRST, COLD)
-        self._tape = np.zeros(_ROWS_FIRST, TAPE)
-        self._rows = 0
-        self._sessions = markets.with_windows(rules.lookbacks)
-        self._mics = np.array([_number(mic) for mic in markets.mics], np.int64)
-        self._withheld = np.zeros(WITHHELD_TOTAL, OUT)
-        self._overrides = np.zeros(OVERRIDES_MAX, OVERRIDE)
-        self._trades = np.zeros(2, TRADE)
-        self._cursor = np.zeros(3, np.int64)
-        self._outputs = np.zeros(outputs_max, OUT)
-        self._rejects = np.zeros(outputs_max, REJECT)
+        sessions = markets.with_windows(rules.lookbacks)
+        self._regular = Scope(markets, self.instruments, rules.array(), sessions, outputs_max)
+        self._extended: Scope | None = None
+        self._has_hours = markets.have_extended_hours()
+        if rules.extended:
+            wide = rules.of_extended_scope().array()
+            wide["extended"] = 1
+            self._extended = Scope(markets, self.instruments, wide, markets.with_extended_hours(), outputs_max)
 
     @property
     def clock_ns(self) -> int:
         """Time of the newest clock record, 0 before the first."""
-        return int(self._partition[0]["clock_ns"])
+        return int(self._regular.partition[0]["clock_ns"])
 
     def fold(
         self, records: np.ndarray, bars: np.ndarray, buffer: np.ndarray, details: np.ndarray = _NO_DETAILS
     ) -> Folded:
         """Fold a batch of records, of any size, in log order.
+
+        Of one record the signals of regular hours come first, then those of extended hours.
 
         Args:
             records: `RECORD`; rows are those of `instruments`.
@@ -107,133 +102,77 @@ class Engine:
             buffer: uint8, which trade ids refer to; at least eight bytes where there are any.
             details: `DETAIL`, which corrections, actions and the like refer to by `extra`.
         """
-        self._admit()
-        signals: list[np.ndarray] = []
-        rejects: list[np.ndarray] = []
-        consumed = 0
-        while consumed < len(records):
-            consumed, emitted, refused = step(
-                self._partition,
-                self._hot,
-                self._warm,
-                self._cold,
-                self._tape,
-                self._rings,
-                self.instruments.order,
-                records,
-                bars,
-                details,
-                buffer,
-                consumed,
-                self.markets.market,
-                self._mics,
-                self._sessions,
-                self._rules,
-                self._overrides,
-                self._withheld,
-                self._trades,
-                self._cursor,
-                self._outputs,
-                self._rejects,
-            )
-            if emitted:
-                signals.append(self._outputs[:emitted].copy())
-            if refused:
-                rejects.append(self._rejects[:refused].copy())
-        return Folded(_joined(signals, OUT), _joined(rejects, REJECT))
+        signals, rejects = self._regular.fold(records, bars, buffer, details)
+        if self._extended is not None:
+            # What the state refuses it refuses in both scopes, and says so once.
+            wide, _ = self._extended.fold(self._in_extended_hours(records), bars, buffer, _with_eligible(details))
+            signals = np.concatenate((signals, wide))
+            signals = signals[np.argsort(signals["record"], kind="stable")]
+        return Folded(signals, rejects)
 
     def counters(self) -> dict[str, int]:
         """Return running totals of what the log held, by name."""
-        return {name: int(self._partition[0][name]) for name in COUNTERS}
+        found = {name: int(self._regular.partition[0][name]) for name in COUNTERS}
+        found["ticks_extended"] = 0
+        if self._extended is not None:
+            wide = self._extended.partition[0]
+            found["ticks_extended"] = int(wide["ticks"] - wide["ticks_out_of_session"])
+            for name in _OF_BOTH_SCOPES:
+                found[name] += int(wide[name])
+        return found
 
     def windows(self) -> dict[str, int]:
         """Return the number of instruments by the coverage of their window, as of each one's latest session."""
-        born = self._hot["date"][: self._rows] != UNBORN
-        counts = np.bincount(self._warm["window_status"][: self._rows, 0][born], minlength=len(WINDOW_NAMES))
+        regular = self._regular
+        born = regular.hot["date"][: regular.rows] != UNBORN
+        counts = np.bincount(regular.warm["window_status"][: regular.rows, 0][born], minlength=len(WINDOW_NAMES))
         return {name: int(counts[index]) for index, name in enumerate(WINDOW_NAMES)}
 
     def open_breakouts(self) -> dict[str, int]:
         """Return the number of breakouts that have neither failed nor had their verdict, by family."""
-        state = self._warm[: self._rows]
-        active = (state["state"] == BREAKOUT_ACTIVE) & (state["closed"] == 0)[:, None]
-        return {FAMILY_NAMES[family]: int(active[:, family].sum()) for family in (FAMILY_HIGH, FAMILY_LOW)}
+        found = dict.fromkeys((FAMILY_HIGH, FAMILY_LOW), 0)
+        for scope in (self._regular, self._extended):
+            if scope is not None:
+                state = scope.warm[: scope.rows]
+                active = (state["state"] == BREAKOUT_ACTIVE) & (state["closed"] == 0)[:, None]
+                for family in found:
+                    found[family] += int(active[:, family].sum())
+        return {FAMILY_NAMES[family]: count for family, count in found.items()}
 
     def export(self) -> EngineState:
         """Return all that the engine knows, for a snapshot: views of its arrays, to be read before it goes on."""
-        self._admit()
-        rows = self._rows
-        ids = self.instruments.keys[: rows * ID_WORDS].view(ID)
-        return EngineState(
-            ids,
-            self._partition,
-            self._hot[:rows],
-            self._warm[:rows],
-            self._rings[:rows],
-            self._cold[:rows],
-            self._tape[:rows],
-            self._withheld,
-            self._overrides,
-        )
+        state = self._regular.export()
+        return state if self._extended is None else replace(state, extended=self._extended.export())
 
     def restore(self, state: EngineState) -> None:
         """Take over a state, and go on as the engine that exported it would have. The arrays are this engine's then.
 
         What the calendar decides is derived from this engine's calendar; the rest of a session that has begun stays.
+        Extended hours that the state does not have begin with the bars that it has.
 
         Raises:
             UnknownMarket: An instrument's market is not among this engine's; the engine is not to be used.
             ValueError: This engine has read something already.
         """
-        if len(self.instruments) or self._partition[0]["clocks"]:
+        if len(self.instruments) or self._regular.partition[0]["clocks"]:
             raise ValueError(f"expected a new engine, found one with {len(self.instruments)} instruments; make another")
         for name in state.ids.tolist():
             self.instruments.row(name.decode("ascii"))
-        place(state, self.markets, self.instruments.market)
-        self._partition, self._hot, self._warm, self._rings = state.partition, state.hot, state.warm, state.rings
-        self._cold, self._tape = state.cold, state.tape
-        self._withheld, self._overrides = state.withheld, state.overrides
-        self._rows = len(state)
-        self._change_sessions()
+        if self._extended is not None:
+            self._extended.restore(begun_extended(state) if state.extended is None else state.extended)
+        self._regular.restore(state)
 
-    # What the log has changed of the calendar, which the calendar may not know.
-    def _change_sessions(self) -> None:
-        for override in self._overrides[: self._partition[0]["overrides"]]:
-            for market, mic in zip(self.markets.market, self._mics, strict=True):
-                part = self._sessions[market["first"] : market["first"] + market["count"]]
-                at = np.searchsorted(part["date"], override["date"])
-                if mic == override["market"] and at < len(part) and part[at]["date"] == override["date"]:
-                    change_session(part[at], int(override["close_ns"]))
-
-    # Rows for instruments interned since the last fold.
-    def _admit(self) -> None:
-        rows = len(self.instruments)
-        if rows == self._rows:
-            return
-        if rows > len(self._hot):
-            capacity = max(rows, 2 * len(self._hot))
-            self._hot = _grown(self._hot, capacity)
-            self._warm = _grown(self._warm, capacity)
-            self._rings = _grown(self._rings, capacity)
-            self._cold = _grown(self._cold, capacity)
-            self._tape = _grown(self._tape, capacity)
-        fresh = self._hot[self._rows : rows]
-        fresh["market"] = self.instruments.market[self._rows : rows]
-        fresh["band_low"] = PRICE_NEVER
-        fresh["date"] = UNBORN
-        self._rows = rows
+    # A batch as the extended scope reads it: other conditions, and no instrument of a market without such hours.
+    def _in_extended_hours(self, records: np.ndarray) -> np.ndarray:
+        found = _with_eligible(records)
+        if not self._has_hours.all():
+            of_row = np.append(self._has_hours[self.instruments.market], True)
+            found["kind"][~of_row[records["row"]]] = KIND_SKIP
+        return found
 
 
-def _number(mic: str) -> int:
-    return int.from_bytes(mic.encode("ascii"), "little")
-
-
-def _grown(array: np.ndarray, capacity: int) -> np.ndarray:
-    grown = np.zeros((capacity, *array.shape[1:]), array.dtype)
-    grown[: len(array)] = array
-    return grown
-
-
-def _joined(parts: list[np.ndarray], dtype: np.dtype) -> np.ndarray:
-    if not parts:
-        return np.zeros(0, dtype)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+# Copied as words: structured arrays are copied field by field, which takes ten times as long.
+def _with_eligible(records: np.ndarray) -> np.ndarray:
+    found = np.ascontiguousarray(records).view(np.int64).copy().view(records.dtype)
+    set_extended_hours(found["eligible"])
+    return found

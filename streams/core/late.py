@@ -13,6 +13,7 @@ from streams.core.compiled import njit
 from streams.core.extremes import is_beyond, is_known
 from streams.core.layout import (
     BAR_OFFICIAL,
+    BAR_OWN,
     BAR_TRADED,
     BAR_UNKNOWN_DOWN,
     BAR_UNKNOWN_UP,
@@ -22,6 +23,7 @@ from streams.core.layout import (
     ELIGIBLE_VOLUME,
     UP,
 )
+from streams.core.own_trades import drop_own, own_extreme, set_own, widen_own
 from streams.core.recent import CANCEL_MARK, is_recent, remember_id
 from streams.core.restate import restate
 from streams.core.rows import KEPT_PRICES, VOLUME_MAX
@@ -55,7 +57,7 @@ def fold_late(world: World, row: Row, date: int) -> None:
         return
     if key != 0:
         remember_id(row.tape, key)
-    _add_to_bar(row, trade, row.ring[index])
+    _add_to_bar(world, row, trade, row.ring[index])
     restate(world, row)
 
 
@@ -69,7 +71,7 @@ def fold_late_corrected(world: World, row: Row, date: int) -> None:
     else:
         if key != 0 and not is_recent(row.tape, key):
             remember_id(row.tape, key)
-        _add_to_bar(row, world.trade, row.ring[index])
+        _add_to_bar(world, row, world.trade, row.ring[index])
     restate(world, row)
 
 
@@ -88,7 +90,7 @@ def unsee_late(world: World, row: Row, date: int) -> bool:
     if index < 0 or cold["before_date"] != date:
         world.partition["cancels_late"] += 1
         if sets_extremes:
-            _doubt_bar(row, date, price)
+            _doubt_bar(world, row, date, price)
         return False
     if key != 0 and is_recent(row.tape, key + np.int64(CANCEL_MARK)):
         world.partition["cancels_duplicate"] += 1
@@ -100,12 +102,13 @@ def unsee_late(world: World, row: Row, date: int) -> bool:
     if key != 0:
         remember_id(row.tape, key + np.int64(CANCEL_MARK))
     bar = row.ring[index]
-    if trade["eligible"] & ELIGIBLE_VOLUME != 0:
+    is_extended = world.rules["extended"] != 0
+    if trade["eligible"] & ELIGIBLE_VOLUME != 0 and not is_extended:
         bar["volume"] = max(np.int64(bar["volume"]) - np.int64(trade["size"]), np.int64(0))
     if sets_extremes and bar["flags"] & BAR_TRADED != 0:
         _unsee(cold, bar, np.int64(UP), price)
         _unsee(cold, bar, np.int64(DOWN), price)
-        _set_extremes(cold, bar)
+        _set_extremes(world, cold, bar)
     return True
 
 
@@ -119,18 +122,34 @@ def _amendable_bar(world: World, row: Row, date: int) -> int:
     if world.sessions[np.int64(row.market["first"]) + session - 1]["date"] != date:
         return np.int64(-1)
     index = np.int64(ring_find(row.ring, np.int64(warm["bar_count"]), date))
-    if index < 0 or row.ring[index]["flags"] & BAR_OFFICIAL != 0:
+    if index < 0:
         return np.int64(-1)
-    return index
+    # A bar that came as a record is not ours to amend; in extended hours what the scope saw itself stands beside it.
+    is_ours = row.ring[index]["flags"] & BAR_OFFICIAL == 0
+    if world.rules["extended"] != 0:
+        is_ours = row.cold["before_date"] == date
+    return index if is_ours else np.int64(-1)
 
 
 @njit
-def _add_to_bar(row: Row, trade: np.void, bar: np.void) -> None:
+def _add_to_bar(world: World, row: Row, trade: np.void, bar: np.void) -> None:
     price = np.int64(trade["price"])
-    if trade["eligible"] & ELIGIBLE_VOLUME != 0:
+    is_extended = world.rules["extended"] != 0
+    if trade["eligible"] & ELIGIBLE_VOLUME != 0 and not is_extended:
         bar["volume"] = min(np.int64(bar["volume"]) + np.int64(trade["size"]), np.int64(VOLUME_MAX))
     if trade["eligible"] & ELIGIBLE_HIGH_LOW == 0:
         return
+    if is_extended:
+        widen_own(bar, price)
+    else:
+        _widen(bar, price)
+    if row.cold["before_date"] == bar["date"]:
+        _see(row.cold, np.int64(UP), price)
+        _see(row.cold, np.int64(DOWN), price)
+
+
+@njit
+def _widen(bar: np.void, price: int) -> None:
     if bar["flags"] & BAR_TRADED == 0:
         bar["flags"] |= BAR_TRADED
         bar["open"] = price
@@ -139,9 +158,6 @@ def _add_to_bar(row: Row, trade: np.void, bar: np.void) -> None:
         bar["close"] = price
     bar["high"] = max(np.int64(bar["high"]), price)
     bar["low"] = min(np.int64(bar["low"]), price)
-    if row.cold["before_date"] == bar["date"]:
-        _see(row.cold, np.int64(UP), price)
-        _see(row.cold, np.int64(DOWN), price)
 
 
 @njit
@@ -195,11 +211,17 @@ def _unsee(cold: np.void, bar: np.void, side: int, price: int) -> None:
 
 
 @njit
-def _set_extremes(cold: np.void, bar: np.void) -> None:
+def _set_extremes(world: World, cold: np.void, bar: np.void) -> None:
     high = np.int64(cold["before_best"][UP, 0]) if cold["before_count"][UP] > 0 else np.int64(cold["before_floor"][UP])
     low = np.int64(cold["before_best"][DOWN, 0])
     if cold["before_count"][DOWN] == 0:
         low = np.int64(cold["before_floor"][DOWN])
+    if world.rules["extended"] != 0:
+        if high == 0 or low == 0:
+            drop_own(bar)
+        else:
+            set_own(bar, high, low, np.int64(bar["close"]))
+        return
     if high == 0 or low == 0:
         bar["flags"] &= ~BAR_TRADED
         return
@@ -209,14 +231,21 @@ def _set_extremes(cold: np.void, bar: np.void) -> None:
 
 # Nothing is kept of a session this old: where the cancelled trade was its extreme, the extreme is unknown.
 @njit
-def _doubt_bar(row: Row, date: int, price: int) -> None:
+def _doubt_bar(world: World, row: Row, date: int, price: int) -> None:
     index = ring_find(row.ring, np.int64(row.warm["bar_count"]), date)
     if index < 0:
         return
     bar = row.ring[index]
-    if bar["flags"] & (BAR_OFFICIAL | BAR_TRADED) != BAR_TRADED:
+    high = np.int64(bar["high"])
+    low = np.int64(bar["low"])
+    if world.rules["extended"] != 0:
+        if bar["flags"] & BAR_OWN == 0:
+            return
+        high = own_extreme(bar, np.int64(UP))
+        low = own_extreme(bar, np.int64(DOWN))
+    elif bar["flags"] & (BAR_OFFICIAL | BAR_TRADED) != BAR_TRADED:
         return
-    if price >= bar["high"]:
+    if price >= high:
         bar["flags"] |= BAR_UNKNOWN_UP
-    if price <= bar["low"]:
+    if price <= low:
         bar["flags"] |= BAR_UNKNOWN_DOWN

@@ -48,6 +48,7 @@ LAST_ONLY_OF_THE_DAY: Final = 512
 LAST_LISTING_MARKET: Final = 1024
 LAST_UNTIL_END: Final = 2048
 ELIGIBLE_EXTENDED: Final = 4096  # not eligible only because it was made outside regular hours
+ELIGIBLE_LATE: Final = 8192  # a code says late, out of sequence or derived: never the last price of extended hours
 LAST_CONDITIONAL: Final = LAST_ONLY_OF_THE_DAY | LAST_LISTING_MARKET | LAST_UNTIL_END
 ELIGIBLE_PLAIN: Final = ELIGIBLE_HIGH_LOW | ELIGIBLE_LAST | ELIGIBLE_VOLUME
 ELIGIBLE_CLOSE: Final = ELIGIBLE_CLOSE_OFFICIAL | ELIGIBLE_CLOSE_CORRECTED
@@ -147,8 +148,10 @@ BAR_BROKE_DOWN: Final = 32
 BAR_UNKNOWN_UP: Final = 64  # more of its best prices were cancelled than are kept: its high may have been another
 BAR_UNKNOWN_DOWN: Final = 128
 BAR_NO_SPLIT: Final = 256  # on input: states that the session had no split
+BAR_OWN: Final = 512  # in the extended scope: its own trades are kept beside the bar that came as a record
 
-# A daily bar, on input and in the ring.
+# A daily bar, on input and in the ring. In the ring of the extended scope a bar marked BAR_OWN has the highest and the
+# lowest price of that scope's own trades as its open and volume, which no rule reads: see `own_trades`.
 BAR = np.dtype(
     [
         ("date", "i4"),
@@ -179,6 +182,8 @@ SESSION = np.dtype(
         ("extended_open_ns", "i8"),  # the extended session's bounds, the regular ones where a market has none
         ("extended_close_ns", "i8"),
         ("trade_date_end_ns", "i8"),  # what trades from here on belongs to the next session
+        ("regular_open_ns", "i8"),  # the bells, which are open and close but for the extended scope
+        ("regular_close_ns", "i8"),
         ("spare", "i4"),
         ("windows_first", "i4", (WINDOWS_MAX,)),  # the same as `window_first` of every window; the first is that
     ],
@@ -187,6 +192,8 @@ SESSION = np.dtype(
 
 # Where a market's sessions lie in the one array of sessions, and how its own trades name their venue.
 MARKET = np.dtype([("first", "i4"), ("count", "i4"), ("venue", "i4"), ("venue_letter", "i4")], align=True)
+
+SCOPE_NAMES: Final = ("regular", "extended")
 
 # Sides.
 UP: Final = 0
@@ -235,6 +242,7 @@ FAMILY_NAMES: Final = (
 FIRST_MEASURE: Final = FAMILY_PROXIMITY_HIGH
 MEASURE_COUNT: Final = FAMILY_SUSPECTED_SPLIT - FIRST_MEASURE
 FAMILIES_DEFAULT: Final = FAMILY_NAMES[:FAMILY_CLOSE_HIGH]
+FAMILIES_EXTENDED: Final = ("high_52w", "low_52w", "suspected_split", "held_print")
 FIRST_LOOKBACK: Final = len(FAMILY_NAMES)
 
 TRANSITION_TRIGGERED: Final = 0

@@ -13,9 +13,11 @@ import numpy as np
 from streams.core.actions import action_key
 from streams.core.eligibility import eligible, venue_number
 from streams.core.engine import Engine
-from streams.core.given import checked
+from streams.core.given import checked, corrected_trade, decimal_text, kind_of
+from streams.core.instruments import UnknownMarket
 from streams.core.layout import (
     ACTION_NAMES,
+    ACTION_SYMBOL_CHANGE,
     BAR,
     BAR_NO_SPLIT,
     BAR_OFFICIAL,
@@ -171,10 +173,9 @@ class Processor:
             row["offset"] = self._count + index
             append = record.get("append_time")
             row["append_ns"] = _time(append) if append is not None else 2**61
-            kind = record.get("type") or "tick"
-            if kind not in _KINDS:
-                raise ValueError(f"type: expected {', '.join(_KINDS)}, found {kind!r}")
-            row["row"] = self.engine.instruments.row(record["instrument"]) if "instrument" in record else -1
+            kind = kind_of(record)
+            is_of_all = kind in ("clock", "session")
+            row["row"] = -1 if is_of_all else self.engine.instruments.row(record["instrument"])
             row["extra"] = index
             self._write(row, bars[index], details[index], record, kind, buffer)
             row["kind"] = _KINDS[kind]
@@ -198,7 +199,7 @@ class Processor:
             row["extra"] = venue_number(record.get("venue"))
         elif kind == "correct":
             _write_trade(row, record, buffer)
-            corrected = {**record, **{name: value for name, value in record["corrected"].items() if value is not None}}
+            corrected = corrected_trade(record)
             _write_trade(detail, corrected, buffer)
             detail["market"] = venue_number(record.get("venue"))
             detail["venue"] = venue_number(corrected.get("venue"))
@@ -220,10 +221,13 @@ class Processor:
         elif kind == "accept":
             detail["date"] = parse_date(record["session_date"])
         else:
+            if record["mic"] not in self.engine.markets.mics:
+                known = ", ".join(self.engine.markets.mics)
+                raise UnknownMarket(f"mic: expected one of {known}, found {record['mic'][:60]!r}")
             detail["market"] = self.engine.markets.index(record["mic"])
             detail["date"] = parse_date(record["session_date"])
             detail["code"] = SESSION_STATUS_CODES[record["status"]]
-            detail["time_ns"] = _time(record["close"]) if record.get("close") is not None else 0
+            detail["time_ns"] = _time(record["close"]) if record["status"] == "early_close" else 0
 
 
 # The trade of a record, or of the detail of a correction.
@@ -245,7 +249,7 @@ def _write_trade(entry: np.void, record: Mapping[str, Any], buffer: bytearray) -
 
 def _write_bar(bar: np.void, record: Mapping[str, Any]) -> None:
     volume = record.get("volume")
-    idle = volume is not None and parse_decimal(str(volume)) == 0
+    idle = volume is not None and parse_decimal(decimal_text(volume)) == 0
     bar["date"] = parse_date(record["session_date"])
     bar["flags"] = BAR_OFFICIAL if idle else BAR_OFFICIAL | BAR_TRADED
     if record.get("split") is False:
@@ -265,7 +269,8 @@ def _write_action(detail: np.void, record: Mapping[str, Any]) -> None:
         return
     detail["code"] = ACTION_NAMES.index(record["action"])
     detail["date"] = parse_date(record["ex_date"])
-    symbol = (record.get("symbol") or "").encode("ascii")
+    is_renamed = record["action"] == ACTION_NAMES[ACTION_SYMBOL_CHANGE]
+    symbol = (record["symbol"] if is_renamed else "").encode("ascii")
     detail["symbol"] = np.frombuffer(symbol.ljust(SYMBOL_BYTES, b"\0"), np.uint8)
 
 
@@ -275,7 +280,7 @@ def _time(value: str | int) -> int:
 
 def _amount(name: str, text: object, low: int, high: int) -> int:
     try:
-        value = parse_decimal(str(text))
+        value = parse_decimal(decimal_text(text))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if not low <= value <= high:

@@ -41,7 +41,7 @@ def fold_bar(world: World, row: Row, bar: np.void, reference_ns: int) -> int:
     session = session_dated(world.sessions, first, np.int64(row.market["count"]), date)
     if session < 0:
         return np.int64(REJECT_NOT_A_SESSION)
-    if world.sessions[first + session]["close_ns"] > reference_ns:
+    if world.sessions[first + session]["regular_close_ns"] > reference_ns:
         return np.int64(REJECT_SESSION_NOT_CLOSED)
     bear(world, row)
     if not store_official_bar(world, row, bar, session):

@@ -17,6 +17,7 @@ from streams.core.extremes import extreme_of, forget_prices
 from streams.core.held import reject_held_prints
 from streams.core.layout import (
     BAR_OFFICIAL,
+    BAR_OWN,
     BAR_TRADED,
     BAR_UNKNOWN_DOWN,
     BAR_UNKNOWN_UP,
@@ -30,6 +31,7 @@ from streams.core.layout import (
     WINDOW_PARTIAL,
 )
 from streams.core.momentum import derive_bases, derive_measures, expire_measures
+from streams.core.own_trades import extreme_of_bar, own_extreme, set_own
 from streams.core.rows import BREAKOUT_OFF, KEPT_PRICES, NEVER_NS
 from streams.core.window import (
     UNFIT,
@@ -54,7 +56,7 @@ def close_session(world: World, row: Row) -> None:
     warm["closed"] = 1
     row.hot["segment_close_ns"] = 0
     reject_held_prints(world, row)
-    close, source = close_of(row)
+    close, source = close_of(world, row)
     warm["judged_close"] = close
     warm["judged_source"] = source
     for machine in range(FIRST_CLOSE):
@@ -72,7 +74,7 @@ def roll(world: World, row: Row, session: int, time_ns: int, clock_ns: int) -> N
     new = world.sessions[first + session]
     if hot["date"] > 0:
         close_session(world, row)
-        _store_bar(row, clock_ns)
+        _store_bar(world, row, clock_ns)
         old = world.sessions[first + np.int64(warm["session"])]
         month_changes = old["month_base"] != new["month_base"]
         year_changes = old["year_base"] != new["year_base"]
@@ -180,9 +182,21 @@ def store_official_bar(world: World, row: Row, bar: np.void, session: int) -> bo
     kept = row.ring[index]
     triggered = np.int64(kept["flags"]) & (triggered_bit(np.int64(UP)) | triggered_bit(np.int64(DOWN)))
     marks = np.int64(kept["marks"])
+    flags = np.int64(kept["flags"])
+    own_high = own_extreme(kept, np.int64(UP))
+    own_low = own_extreme(kept, np.int64(DOWN))
+    own_close = np.int64(kept["close"])
     row.ring[index] = bar
-    row.ring[index]["flags"] = (np.int64(bar["flags"]) & (BAR_OFFICIAL | BAR_TRADED)) | triggered
-    row.ring[index]["marks"] = marks
+    if bar["flags"] & BAR_TRADED == 0:
+        # Prices of a session without a trade are nobody's.
+        kept["high"] = 0
+        kept["low"] = 0
+        kept["close"] = 0
+    kept["flags"] = (np.int64(bar["flags"]) & (BAR_OFFICIAL | BAR_TRADED)) | triggered
+    kept["marks"] = marks
+    if flags & BAR_OWN != 0:
+        kept["flags"] |= flags & (BAR_UNKNOWN_UP | BAR_UNKNOWN_DOWN)
+        set_own(kept, own_high, own_low, own_close)
     judge_bar(world, row, index, session)
     return True
 
@@ -212,7 +226,7 @@ def judge_bar(world: World, row: Row, index: int, session: int) -> None:
             broke = False
             if highest > 0 and lowest > 0:
                 level = highest if side == UP else lowest
-                price = np.int64(bar["high"]) if side == UP else np.int64(bar["low"])
+                price = extreme_of_bar(bar, np.int64(side))
                 broke = reaches(price, first_price(world.rules, level, np.int64(side)), np.int64(side))
             bit = broke_bit(machine)
             if window == 0:
@@ -276,7 +290,7 @@ def _derive_level(world: World, row: Row, machine: int, start: int, end: int) ->
 
 # The bar of the session that ends: from its trades, or as a session known to have had none.
 @njit
-def _store_bar(row: Row, clock_ns: int) -> None:
+def _store_bar(world: World, row: Row, clock_ns: int) -> None:
     warm = row.warm
     high = extreme_of(warm, np.int64(UP))
     low = extreme_of(warm, np.int64(DOWN))
@@ -298,14 +312,12 @@ def _store_bar(row: Row, clock_ns: int) -> None:
         bar["low"] = 0
         bar["close"] = 0
         bar["volume"] = 0
-        if is_traded:
-            flags = np.int64(BAR_TRADED)
-            flags |= BAR_UNKNOWN_UP if warm["extreme_unknown"][UP] != 0 else 0
-            flags |= BAR_UNKNOWN_DOWN if warm["extreme_unknown"][DOWN] != 0 else 0
+        if is_traded and world.rules["extended"] == 0:
+            flags = BAR_TRADED | _unknown_bits(warm)
             bar["open"] = warm["open"]
             bar["high"] = high
             bar["low"] = low
-            bar["close"] = _close_to_keep(row, high, low)
+            bar["close"] = _close_to_keep(world, row, high, low)
             bar["volume"] = row.hot["volume"]
     for machine in range(FIRST_CLOSE):
         if warm["standing"][machine] > 0:
@@ -315,13 +327,22 @@ def _store_bar(row: Row, clock_ns: int) -> None:
                 marks |= triggered_bit(np.int64(machine))
     bar["flags"] = flags
     bar["marks"] = marks
+    if is_traded and world.rules["extended"] != 0:
+        bar["flags"] |= _unknown_bits(warm)
+        set_own(bar, high, low, _close_to_keep(world, row, high, low))
+
+
+@njit
+def _unknown_bits(warm: np.void) -> int:
+    bits = np.int64(BAR_UNKNOWN_UP) if warm["extreme_unknown"][UP] != 0 else np.int64(0)
+    return bits | BAR_UNKNOWN_DOWN if warm["extreme_unknown"][DOWN] != 0 else bits
 
 
 # A bar needs a close. Where no trade is left that may set one, it is the latest print that counted for extremes alone,
 # as near to it as what is left of them: that print may have been cancelled too.
 @njit
-def _close_to_keep(row: Row, high: int, low: int) -> int:
-    close = close_of(row)[0]
+def _close_to_keep(world: World, row: Row, high: int, low: int) -> int:
+    close = close_of(world, row)[0]
     if close > 0:
         return close
     latest = np.int64(row.warm["latest"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Final
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from streams.core.layout import (
     FAMILIES_DEFAULT,
+    FAMILIES_EXTENDED,
     FAMILY_CLOSE_HIGH,
     FAMILY_HIGH,
     FAMILY_NAMES,
@@ -66,6 +67,7 @@ RULES = np.dtype(
         ("split_guard", "i8"),
         ("bad_print_bps", "i8"),
         ("bad_print_trades", "i8"),
+        ("extended", "i8"),  # whether these are the rules of the extended scope
         ("windows", "i8"),
         ("machine", "i8", (MACHINES,)),  # whether a breakout machine is on
         ("enabled", "i8", (len(FAMILY_NAMES),)),
@@ -104,6 +106,7 @@ class Rules:
         bad_print_band: A new extreme further than this share from the median of the session's last twenty trades is
             held until it is confirmed; 0 holds nothing.
         bad_print_trades: As many trades out there confirm each other; one of another venue always does.
+        extended: Watch the extended hours too, as a scope of its own with its own highs, lows and signals.
         band: Skip the machines for ticks that cannot move them. Off only to check that it changes nothing.
 
     Raises:
@@ -130,6 +133,7 @@ class Rules:
     split_guard: bool = True
     bad_print_band: float = 0.1
     bad_print_trades: int = 3
+    extended: bool = False
     band: bool = True
 
     def __post_init__(self) -> None:
@@ -184,6 +188,10 @@ class Rules:
     def family_lookback(self, number: int) -> str:
         """Return the look-back of a breakout family by its number."""
         return self.lookback if number < FIRST_LOOKBACK else self.lookbacks[(number - FIRST_LOOKBACK) // 2]
+
+    def of_extended_scope(self) -> Rules:
+        """Return the rules of the extended scope: these, without the families that are of regular hours alone."""
+        return replace(self, families=tuple(name for name in self.families if name in FAMILIES_EXTENDED))
 
     def array(self) -> np.ndarray:
         """Return the rules as one element of `RULES`: integers of nanoseconds, price units and ratios of 1/10,000."""

@@ -20,13 +20,15 @@ from streams.core.world import Row, World
 
 @njit
 def change_session(session: np.void, close_ns: int) -> None:
-    """End a session at another time; at its open where it was cancelled."""
-    is_cancelled = close_ns <= session["open_ns"]
+    """End a session at another time, with its extended hours; at its open where it was cancelled."""
+    is_cancelled = close_ns <= session["regular_open_ns"]
     session["close_ns"] = close_ns
     session["extended_close_ns"] = close_ns
+    session["regular_close_ns"] = close_ns
     if is_cancelled:
         session["close_ns"] = session["open_ns"]
         session["extended_close_ns"] = session["extended_open_ns"]
+        session["regular_close_ns"] = session["regular_open_ns"]
     if session["break_start_ns"] >= close_ns:
         session["break_start_ns"] = 0
         session["break_end_ns"] = 0
@@ -37,11 +39,11 @@ def change_session(session: np.void, close_ns: int) -> None:
 @njit
 def closes_at(session: np.void, code: int, close_ns: int) -> int:
     """Return when a changed session ends, or -1 where that changes nothing: it had ended by then, or not begun."""
-    if session["close_ns"] <= session["open_ns"]:
+    if session["regular_close_ns"] <= session["regular_open_ns"]:
         return np.int64(-1)
     if code == SESSION_CANCELLED:
-        return np.int64(session["open_ns"])
-    if session["open_ns"] < close_ns < session["close_ns"]:
+        return np.int64(session["regular_open_ns"])
+    if session["regular_open_ns"] < close_ns < session["regular_close_ns"]:
         return close_ns
     return np.int64(-1)
 

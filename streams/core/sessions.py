@@ -93,6 +93,23 @@ class Markets:
                 part["windows_first"][:, window] = _checked_window(mic, part["date"], lookback)
         return sessions
 
+    def with_extended_hours(self) -> np.ndarray:
+        """Return a copy of all sessions as the extended scope sees them: from extended open to extended close."""
+        sessions = self.with_windows(())
+        sessions["open_ns"] = sessions["extended_open_ns"]
+        sessions["close_ns"] = sessions["extended_close_ns"]
+        sessions["break_start_ns"] = sessions["break_end_ns"] = 0
+        return sessions
+
+    def have_extended_hours(self) -> np.ndarray:
+        """Return of every market whether any of its sessions has hours besides the regular ones."""
+        found = np.zeros(len(self.mics), np.bool_)
+        for index, (first, count, *_) in enumerate(self.market.tolist()):
+            part = self.session[first : first + count]
+            longer = (part["extended_open_ns"] != part["open_ns"]) | (part["extended_close_ns"] != part["close_ns"])
+            found[index] = longer.any()
+        return found
+
     def index(self, mic: str) -> int:
         """Return a market's index.
 
@@ -141,6 +158,8 @@ def _session_array(sessions: Sessions, lookback: str) -> np.ndarray:
     array["extended_open_ns"] = _or(sessions.extended_opens_ns, sessions.opens_ns)
     array["extended_close_ns"] = _or(sessions.extended_closes_ns, sessions.closes_ns)
     array["trade_date_end_ns"] = _or(sessions.trade_date_ends_ns, array["extended_close_ns"])
+    array["regular_open_ns"] = sessions.opens_ns
+    array["regular_close_ns"] = sessions.closes_ns
     array["window_first"] = _checked_window(sessions.mic, sessions.dates, lookback)
     array["windows_first"] = array["window_first"][:, None]
     months = sessions.dates.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)

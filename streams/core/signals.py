@@ -30,6 +30,7 @@ from streams.core.layout import (
     HALT_NAMES,
     MEASURE_COUNT,
     REASON_NAMES,
+    SCOPE_NAMES,
     SIDE_NAMES,
     TRANSITION_EXPIRED,
     TRANSITION_NAMES,
@@ -46,7 +47,7 @@ RATIO_DIGITS: Final = 6
 _RATIO_ONE: Final[int] = 10**RATIO_DIGITS
 BASIS: Final = "intraday"
 BASIS_CLOSE: Final = "close"
-SCOPE: Final = "regular"
+SCOPE: Final = SCOPE_NAMES[0]
 _NAMESPACE_BYTES: Final = NAMESPACE.bytes
 # A UUID's variant takes the two high bits of a hexadecimal digit: they become 10.
 _VARIANTS: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
@@ -156,6 +157,7 @@ class Signal(NamedTuple):
         measure: Present for measures and proximity.
         suspicion: Present for `suspected_split`.
         basis: `intraday`, or `close` where only closes count.
+        scope: `regular`, or `extended` where trades outside regular hours count too.
         symbol: The symbol to show, the id's own unless a change of symbol took effect.
         held: Whether it was withheld under suspicion of a split and released since.
         halt: Status of trading when it was said: `none`, `halted`, `paused_luld` or `limit_state`.
@@ -180,6 +182,7 @@ class Signal(NamedTuple):
     measure: Measure | None
     suspicion: Suspicion | None
     basis: str
+    scope: str
     symbol: str
     held: bool
     halt: str
@@ -206,9 +209,11 @@ def ratio(numerator: int, denominator: int) -> float | None:
 
 
 @lru_cache(maxsize=65_536)
-def signal_id(instrument: str, family: str, side: str, session_date: str, ordinal: int, basis: str = BASIS) -> str:
+def signal_id(
+    instrument: str, family: str, side: str, session_date: str, ordinal: int, basis: str = BASIS, scope: str = SCOPE
+) -> str:
     """Return the name of a signal: the same for the same market event, wherever and whenever it is computed."""
-    return content_id(f"{instrument}|{family}|{side}|{basis}|{SCOPE}|{session_date}|{ordinal}")
+    return content_id(f"{instrument}|{family}|{side}|{basis}|{scope}|{session_date}|{ordinal}")
 
 
 def event_id(signal: str, transition: str, revision: int) -> str:
@@ -248,7 +253,8 @@ def _signal(output: _Plain, engine: Engine) -> Signal:
     ordinal: int = output.ordinal
     revision: int = output.revision
     basis = BASIS_CLOSE if FAMILY_CLOSE_HIGH <= number < FIRST_LOOKBACK else BASIS
-    name = signal_id(instrument, family, side, format_date(session_date), ordinal, basis)
+    scope = SCOPE_NAMES[output.extended]
+    name = signal_id(instrument, family, side, format_date(session_date), ordinal, basis, scope)
     is_measure = FIRST_MEASURE <= number < FIRST_MEASURE + MEASURE_COUNT
     is_breakout = not is_measure and number != FAMILY_SUSPECTED_SPLIT and number != FAMILY_HELD_PRINT
     symbol = output.symbol.decode("ascii") or instrument.partition(":")[2]
@@ -269,6 +275,7 @@ def _signal(output: _Plain, engine: Engine) -> Signal:
         measure=_measure(output, engine) if is_measure else None,
         suspicion=_suspicion(output) if number == FAMILY_SUSPECTED_SPLIT else None,
         basis=basis,
+        scope=scope,
         symbol=symbol,
         held=bool(output.held),
         halt=HALT_NAMES[output.halt],

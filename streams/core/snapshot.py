@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -22,7 +22,14 @@ import numpy.typing as npt
 
 from streams.core.compiled import njit
 from streams.core.instruments import ID_BYTES
-from streams.core.layout import BAR, RING_BARS
+from streams.core.layout import (
+    BAR,
+    BAR_BROKE_DOWN,
+    BAR_BROKE_UP,
+    BAR_OFFICIAL,
+    BAR_TRADED,
+    RING_BARS,
+)
 from streams.core.rows import (
     COLD,
     HOT,
@@ -30,6 +37,7 @@ from streams.core.rows import (
     OVERRIDE,
     OVERRIDES_MAX,
     PARTITION,
+    PRICE_NEVER,
     TAPE,
     WARM,
     WITHHELD_TOTAL,
@@ -61,6 +69,7 @@ class EngineState:
         tape: `TAPE`, a row an instrument.
         withheld: `OUT`, transitions of instruments whose split is suspected, as many in use as the partition says.
         overrides: `OVERRIDE`, sessions that the log changed, as many in use as the partition says.
+        extended: The same of the extended scope, where it is watched.
     """
 
     ids: np.ndarray
@@ -72,6 +81,7 @@ class EngineState:
     tape: np.ndarray
     withheld: np.ndarray
     overrides: np.ndarray
+    extended: EngineState | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -79,7 +89,8 @@ class EngineState:
 
     def copy(self) -> EngineState:
         """Return a state of its own, which an engine may take over."""
-        return EngineState(*(getattr(self, field.name).copy() for field in fields(self)))
+        arrays = [getattr(self, field.name).copy() for field in fields(self) if field.name != "extended"]
+        return replace(EngineState(*arrays), extended=None if self.extended is None else self.extended.copy())
 
 
 def empty_state(rows: int) -> EngineState:
@@ -95,6 +106,25 @@ def empty_state(rows: int) -> EngineState:
         np.zeros(WITHHELD_TOTAL, OUT),
         np.zeros(OVERRIDES_MAX, OVERRIDE),
     )
+
+
+def begun_extended(state: EngineState) -> EngineState:
+    """Return the state of an extended scope that begins now, beside a regular one: with its bars and actions."""
+    begun = empty_state(len(state))
+    begun.ids[:] = state.ids
+    for name in ("mode", "clock_ns", "overrides"):
+        begun.partition[name] = state.partition[name]
+    begun.overrides[:] = state.overrides
+    begun.hot["band_low"] = PRICE_NEVER
+    begun.hot["date"] = np.minimum(state.hot["date"], 0)
+    begun.rings[:] = state.rings
+    begun.rings["flags"] &= BAR_OFFICIAL | BAR_TRADED | BAR_BROKE_UP | BAR_BROKE_DOWN
+    begun.rings["marks"] = 0
+    for name in ("bar_count", "tick", "halt"):
+        begun.warm[name] = state.warm[name]
+    for name in ("action", "actions", "listing_date", "symbol"):
+        begun.cold[name] = state.cold[name]
+    return begun
 
 
 def layout_digest() -> str:

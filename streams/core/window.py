@@ -30,6 +30,7 @@ from streams.core.layout import (
     WINDOW_FULL,
     WINDOW_PARTIAL,
 )
+from streams.core.own_trades import extreme_of_bar
 from streams.core.world import Row, World
 
 ATR_BARS: Final = 14
@@ -154,7 +155,7 @@ def window_level(world: World, row: Row, start: int, end: int, machine: int) -> 
         if machine >= FIRST_CLOSE:
             price = np.int64(bar["close"])
         else:
-            price = np.int64(bar["high"]) if side == UP else np.int64(bar["low"])
+            price = extreme_of_bar(bar, side)
             unknown |= 1 if bar["flags"] & unknown_bit != 0 else 0
         here = price
         if has_actions:
@@ -229,8 +230,8 @@ def average_true_range(row: Row, end: int) -> float:
         if bar["flags"] & BAR_TRADED == 0:
             continue
         by, over = factor_since(row.cold, np.int64(bar["date"]), end)
-        high = adjusted_price(np.int64(bar["high"]), by, over)
-        low = adjusted_price(np.int64(bar["low"]), by, over)
+        high = adjusted_price(extreme_of_bar(bar, np.int64(UP)), by, over)
+        low = adjusted_price(extreme_of_bar(bar, np.int64(DOWN)), by, over)
         if high == 0 or low == 0:
             return 0.0
         if close > 0:

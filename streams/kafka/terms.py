@@ -14,6 +14,7 @@ import numpy as np
 
 from streams.core.engine import Engine
 from streams.core.join import Join, JoinRules
+from streams.core.lookbacks import move_lookbacks
 from streams.core.rules import RULES_VERSION, Rules
 from streams.core.sessions import Markets, Sessions
 from streams.wire.snapshots import Snapshot
@@ -83,10 +84,12 @@ def adopt(terms: Terms, engine: Engine, join: Join) -> tuple[Engine, Join]:
     """Return an engine and a join that go on from others' state under new terms. The others are not to be used again.
 
     Levels and machines are derived again at each instrument's next session open; what is open ends under the levels
-    that it began with.
+    and the names that it began with, but signals of a look-back that is no longer configured end without a verdict.
     """
     fresh, joined = Engine(terms.markets, terms.rules), Join(terms.join_rules)
-    fresh.restore(engine.export())
+    state = engine.export()
+    move_lookbacks(state, engine.rules.lookbacks, terms.rules.lookbacks)
+    fresh.restore(state)
     joined.restore(join.export())
     return fresh, joined
 

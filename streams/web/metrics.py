@@ -37,7 +37,8 @@ RESTART_REASONS: Final = ("fenced", "in_doubt", "records_missing", "refused")
 # One counter for each running total of the engine; the names are the engine's own.
 ENGINE_COUNTERS: Final[Mapping[str, str]] = {
     "ticks": "Ticks folded.",
-    "ticks_out_of_session": "Ticks outside regular hours; they touched no state.",
+    "ticks_out_of_session": "Ticks outside regular hours; they touched no state of regular hours.",
+    "ticks_extended": "Ticks within extended hours, regular ones among them, where those are watched.",
     "ticks_late": "Ticks of a session that was already closed; they touched no state.",
     "ticks_ineligible": "Ticks whose sale conditions set neither high nor low.",
     "ticks_late_amended": "Late ticks that amended the bar of a session that was over.",

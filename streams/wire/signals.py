@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from streams.core.layout import HALT_LIMIT_STATE, HALT_NAMES
-from streams.core.signals import SCOPE, Signal, Trade
+from streams.core.signals import Signal, Trade
 from streams.core.units import format_date, format_decimal, format_time
 
 BREAKOUTS: Final = "signals.breakouts.v1"
@@ -84,7 +84,7 @@ def document(signal: Signal) -> dict[str, Any]:
         "family": signal.family,
         "side": signal.side,
         "basis": signal.basis,
-        "scope": SCOPE,
+        "scope": signal.scope,
         "ordinal": signal.ordinal,
         "instrument": {"id": signal.instrument, "mic": signal.instrument[:4], "symbol": signal.symbol},
         "session_date": format_date(signal.session_date),

@@ -12,6 +12,7 @@
 | `bars/<group>/<period>` | bars of 512 instruments in 16 days: row count, bars of each row, bars |
 | `calendar/<mic>` | the sessions of a market |
 | `extended/<mic>` | their extended hours |
+| `scope-extended/<piece>` | the same pieces, from `instruments` to `bars`, of the extended scope, where it is watched |
 | `stories/<n>` | 256 stories of the join by number, MessagePack |
 | `versions/<n>` | 256 accepted article versions by sequence number, MessagePack |
 | `signals/<n>` | 64 enriched signals by number, MessagePack |
@@ -52,6 +53,7 @@ HOT_ROWS: Final = ROWS["hot"]
 WARM_ROWS: Final = ROWS["warm"]
 COLD_ROWS: Final = ROWS["cold"]
 TAPE_ROWS: Final = ROWS["tape"]
+EXTENDED: Final = "scope-extended/"
 STORY_NUMBERS: Final = 256
 VERSION_NUMBERS: Final = 256
 SIGNAL_NUMBERS: Final = 64
@@ -242,6 +244,20 @@ def engine_state(
     for number in range(layout.number, LAYOUT_NUMBER):
         migrations[number](Before(partition_row, hot, warm), state)
     return state
+
+
+def extended_state(
+    pieces: Pieces,
+    rows: int,
+    partition_row: Mapping[str, int],
+    layout: Layout | None = None,
+    migrations: Mapping[int, Migration] = MIGRATIONS,
+) -> EngineState | None:
+    """Return the state of the extended scope from its pieces, None where it was not watched; see `engine_state`."""
+    if not partition_row:
+        return None
+    own = {name.removeprefix(EXTENDED): piece for name, piece in pieces.items() if name.startswith(EXTENDED)}
+    return engine_state(own, rows, partition_row, layout, migrations)
 
 
 def join_state(pieces: Pieces, totals: Mapping[str, int], counts: Mapping[str, int]) -> JoinState:

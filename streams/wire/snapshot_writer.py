@@ -106,6 +106,7 @@ class SnapshotWriter:
         self._orphans = set(orphans)
         self._parts: dict[str, list[Part]] = {}
         self._before = _Copy()
+        self._extended: _Copy | None = None
         self._marks: dict[str, Mark] = {}
         self._calendar: tuple[str, tuple[str, ...]] | None = None
 
@@ -118,7 +119,7 @@ class SnapshotWriter:
             self._orphans |= set(snapshot.listed)
             return
         self._parts = dict(snapshot.manifest.pieces)
-        self._before.remember(engine.export())
+        self._remember(engine.export())
         self._marks = {name: piece.mark for name, piece in _join_pieces(join.export()).items()}
         self._calendar = snapshot.manifest.calendar, snapshot.manifest.mics
 
@@ -127,6 +128,7 @@ class SnapshotWriter:
         self._orphans |= self._keys(self._parts)
         self._parts = {}
         self._before = _Copy()
+        self._extended = None
         self._marks = {}
         self._calendar = None
 
@@ -175,7 +177,7 @@ class SnapshotWriter:
     # The pieces that are not as they were, None for those that are no more. They count as written once yielded.
     def _changed(self, engine: Engine, join: Join) -> Iterator[tuple[str, bytes | None]]:
         yield from self._changed_calendar(engine.markets)
-        yield from self._before.changed(engine.export())
+        yield from self._changed_rows(engine.export())
         found = _join_pieces(join.export())
         for name, piece in found.items():
             if self._marks.get(name) != piece.mark:
@@ -183,6 +185,26 @@ class SnapshotWriter:
         for name in self._marks.keys() - found.keys():
             yield name, None
         self._marks = {name: piece.mark for name, piece in found.items()}
+
+    def _changed_rows(self, state: EngineState) -> Iterator[tuple[str, bytes | None]]:
+        yield from self._before.changed(state)
+        if state.extended is None:
+            yield from ((name, None) for name in [*self._parts] if name.startswith(pieces.EXTENDED))
+            self._extended = None
+            return
+        if self._extended is None:
+            self._extended = _Copy()
+        for name, payload in self._extended.changed(state.extended):
+            yield f"{pieces.EXTENDED}{name}", payload
+
+    def _remember(self, state: EngineState) -> None:
+        self._before.remember(state)
+        if state.extended is not None and self._lists_extended():
+            self._extended = _Copy()
+            self._extended.remember(state.extended)
+
+    def _lists_extended(self) -> bool:
+        return any(name.startswith(pieces.EXTENDED) for name in self._parts)
 
     def _changed_calendar(self, markets: Markets) -> Iterator[tuple[str, bytes | None]]:
         calendar = markets.version, markets.mics
@@ -215,7 +237,8 @@ class SnapshotWriter:
             mics=engine.markets.mics,
             news_mode=news_mode,
             rows=len(state),
-            partition_row={name: int(state.partition[0][name]) for name in state.partition.dtype.names or ()},
+            partition_row=_named_values(state.partition),
+            extended_row={} if state.extended is None else _named_values(state.extended.partition),
             join={name: getattr(held, name) for name in pieces.JOIN_TOTALS},
             counts=dict(held.counts),
             pieces=self._parts,
@@ -285,6 +308,10 @@ class _Copy:
             self._state.withheld[:] = before.withheld
             self._state.overrides[:] = before.overrides
         return self._state
+
+
+def _named_values(partition: np.ndarray) -> dict[str, int]:
+    return {name: int(partition[0][name]) for name in partition.dtype.names or ()}
 
 
 # Structured arrays are copied field by field, which takes ten times as long.

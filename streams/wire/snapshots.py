@@ -10,7 +10,7 @@ Such a set is refused as a whole: what is believed is exactly what one manifest 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,7 +21,14 @@ from streams.core.rules import Rules
 from streams.core.sessions import Sessions
 from streams.core.snapshot import LAYOUT_NUMBER, EngineState
 from streams.wire.layouts import MIGRATIONS, Description, Migration, layout_of, present
-from streams.wire.snapshot_pieces import Pieces, engine_state, join_state, layout_name, sessions_of
+from streams.wire.snapshot_pieces import (
+    Pieces,
+    engine_state,
+    extended_state,
+    join_state,
+    layout_name,
+    sessions_of,
+)
 from streams.wire.snapshot_records import (
     FRAME,
     LATEST,
@@ -84,6 +91,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         news_mode: Clock mode that the news log has shown, empty before its first clock.
         rows: How many instruments have a row.
         partition_row: What concerns the whole engine, by name.
+        extended_row: The same of the extended scope, empty where it is not watched.
         join: What concerns the whole join, by name.
         counts: Running totals of the join.
         pieces: The parts of every piece, by the piece's name.
@@ -111,6 +119,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     pieces: dict[str, list[Part]]
     described: Description = {}
+    extended_row: dict[str, int] = {}
 
 
 # The part of a manifest that keeps its form in every layout.
@@ -190,6 +199,8 @@ def read_snapshot(
     join_rules = _options(JoinRules, "join_rules", manifest.join_rules)
     try:
         engine = engine_state(pieces, manifest.rows, manifest.partition_row, layout, migrations)
+        extended = extended_state(pieces, manifest.rows, manifest.extended_row, layout, migrations)
+        engine = replace(engine, extended=extended)
         join = join_state(pieces, manifest.join, manifest.counts)
         sessions = sessions_of(pieces, manifest.mics)
     except (KeyError, TypeError, ValueError, msgspec.MsgspecError) as error:

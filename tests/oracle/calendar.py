@@ -14,13 +14,15 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d
 
 @dataclass(frozen=True)
 class Session:
-    """One regular trading session; a break of 0 to 0 is no break."""
+    """One regular trading session; a break of 0 to 0 is no break, extended hours of 0 to 0 are none."""
 
     date: date
     open_ns: int
     close_ns: int
     break_start_ns: int = 0
     break_end_ns: int = 0
+    extended_open_ns: int = 0
+    extended_close_ns: int = 0
 
     def trading(self, time_ns: int) -> bool:
         """Say whether a trade of this time is regular: the closing instant and the break are not (architecture 3)."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.oracle.calendar import Calendar, Session, parse_time
 from tests.oracle.context import Book, Document, bases
+from tests.oracle.extended import ExtendedRow, extended_rules, extended_sessions
 from tests.oracle.history import Level
 from tests.oracle.records import (
     Accept,
@@ -17,6 +18,7 @@ from tests.oracle.records import (
     Cancel,
     Clock,
     InstrumentRecord,
+    Record,
     SessionRecord,
     Status,
     Tick,
@@ -34,6 +36,7 @@ class Oracle:
         rules: Options.
         rules_version: What signals name as their rules.
         calendar_version: What signals name as their calendar.
+        bells: The regular sessions, where those of this fold are the extended ones.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Oracle:
         *,
         rules_version: str = "",
         calendar_version: str = "",
+        bells: Mapping[str, Calendar] | None = None,
     ) -> None:
         self.rules = rules or Rules()
         self.calendars = {mic: Calendar(listed) for mic, listed in sessions.items()}
@@ -53,6 +57,13 @@ class Oracle:
         self.counts: Counter[str] = Counter()
         self.clock_ns = 0
         self.mode: str | None = None
+        self.bells = bells or self.calendars
+        self.scope = "regular" if bells is None else "extended"
+        self.extended: Oracle | None = None
+        if self.rules.extended:
+            versions = {"rules_version": rules_version, "calendar_version": calendar_version}
+            wide = extended_sessions(sessions)
+            self.extended = Oracle(wide, extended_rules(self.rules), **versions, bells=self.calendars)
         self._records = 0
 
     def records(self, documents: Iterable[Mapping[str, Any]]) -> list[Document]:
@@ -63,7 +74,20 @@ class Oracle:
             if reason is not None:
                 self.refused.append((self._records, reason))
             self._records += 1
+            if self.extended is not None:
+                self.documents += self.extended.records([document])
         return self.documents[before:]
+
+    def totals(self) -> Counter[str]:
+        """Return what was counted: records once, signals of splits and held prints in both scopes."""
+        found = Counter(self.counts)
+        if self.extended is not None:
+            wide = self.extended.counts
+            found["ticks_extended"] = wide["ticks"] - wide["ticks_out_of_session"]
+            for name, count in wide.items():
+                if name.startswith(("splits_", "withheld_", "prints_")):
+                    found[name] += count
+        return found
 
     def prices(self, instrument: str, time_ns: int) -> tuple[list[Fraction], list[Fraction]]:
         """Return the prices at which breakouts and measures of an instrument move: for tests that aim at them."""
@@ -94,6 +118,8 @@ class Oracle:
 
     def _fold(self, document: Mapping[str, Any]) -> str | None:
         record = parse(document)
+        if not isinstance(record, Clock) and self._market_of(record) not in self.calendars:
+            return None  # a market without extended hours has no such scope
         stamp = document.get("append_time")
         append_ns = None if stamp is None else parse_time(stamp)
         if isinstance(record, Clock):
@@ -152,6 +178,9 @@ class Oracle:
             calendar.cancelled.add(record.date)
             for row in rows:
                 row.cancel_session(record.date)
+        elif self.scope == "extended":
+            # Regular hours know whether the record holds; where it does, nothing follows the bell.
+            calendar.shorten(index, self.bells[record.mic].sessions[index].close_ns if record.close_ns else 0)
         elif record.close_ns is not None:
             calendar.shorten(index, record.close_ns)
         return None
@@ -177,7 +206,7 @@ class Oracle:
         index = calendar.on(bar.date)
         if index is None:
             return "not_a_session"
-        session = calendar.sessions[index]
+        session = self.bells[bar.instrument[:4]].sessions[index]
         # A session that the exchange cancelled is over.
         close_ns = session.open_ns if bar.date in calendar.cancelled else session.close_ns
         if reference_ns is not None and close_ns > reference_ns:
@@ -194,6 +223,12 @@ class Oracle:
             self.counts[counted] += 1
         return None
 
+    def _market_of(self, record: Record) -> str:
+        if isinstance(record, SessionRecord):
+            return record.mic
+        assert not isinstance(record, Clock)
+        return (record.tick if isinstance(record, Cancel) else record).instrument[:4]
+
     def _future(self, time_ns: int, reference_ns: int | None) -> bool:
         return reference_ns is not None and time_ns > reference_ns + self.rules.skew_ns
 
@@ -201,6 +236,8 @@ class Oracle:
         # An instrument is known from the first record that is not refused.
         if instrument not in self.rows:
             calendar = self.calendars[instrument.partition(":")[0]]
-            book = Book(instrument, calendar, self.rules, self.provenance, self.documents.append, self.counts)
-            self.rows[instrument] = Row(book)
+            book = Book(
+                instrument, calendar, self.rules, self.provenance, self.documents.append, self.counts, self.scope
+            )
+            self.rows[instrument] = Row(book) if self.scope == "regular" else ExtendedRow(book)
         return self.rows[instrument]

@@ -67,7 +67,8 @@ def quarantine(book: Book, history: History, index: int, tick: Tick, measures: l
     """Return the quarantine that a session's first trade asks for, if it looks like a split nobody announced."""
     today = history.calendar.sessions[index].date
     last_close = history.newest_close(index)
-    if last_close is None or not book.rules.split_guard:
+    # A close that is less than the smallest price in today's units says nothing.
+    if last_close is None or not last_close.price or not book.rules.split_guard:
         return None
     announced = any(
         action.factor != 1 and last_close.date < action.ex_date <= today for action in history.actions.values()

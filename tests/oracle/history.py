@@ -38,6 +38,25 @@ class Bar:
     broke: set[str] = field(default_factory=set)
     # Sides whose extreme was lost with cancelled trades.
     unknown: set[Side] = field(default_factory=set)
+    # The highest and the lowest price of the extended scope's own trades, kept beside the bar of a record.
+    own: tuple[Fraction, Fraction] | None = None
+
+    @property
+    def recorded(self) -> bool:
+        """Say whether a record told of its prices, or regular trades did."""
+        return self.high > 0
+
+    def doubt(self, price: Fraction, extremes: tuple[Fraction, Fraction] | None) -> None:
+        """Note which of its extremes, the upper and the lower, a cancelled price may have been."""
+        for side, extreme in zip(SIDES, extremes or (), strict=extremes is not None):
+            self.unknown |= {side} if at_least(side, price, extreme) else set()
+
+    def extreme(self, side: Side) -> Fraction:
+        """Return how far the session went on a side."""
+        prices = [self.high if side == "up" else self.low] if self.recorded else []
+        if self.own is not None:
+            prices.append(self.own[SIDES.index(side)])
+        return (max if side == "up" else min)(prices)
 
 
 @dataclass(frozen=True)
@@ -83,6 +102,10 @@ class History:
         """Take the bar of a record: it replaces ours, keeps our trigger marks and is judged by the window before it."""
         known = self.bars.get(bar.date)
         bar.triggered = known.triggered if known else set()
+        if known is not None and known.own is not None:
+            bar.own, bar.unknown = known.own, known.unknown
+            bar.close = bar.close if bar.traded else known.close
+            bar.traded = True
         index = self.calendar.on(bar.date)
         assert index is not None
         self._judge(bar, index)
@@ -97,11 +120,10 @@ class History:
 
     def _judge(self, bar: Bar, index: int) -> None:
         reaches = at_least if self.rules.equality == "match" else further
-        extremes: dict[Side, Fraction] = {"up": bar.high, "down": bar.low}
         bar.broke = set()
         for family in breakouts(self.rules):
             level = self.window(index, family.lookback).levels.get(family.side)
-            if level is not None and bar.traded and reaches(family.side, extremes[family.side], level.price):
+            if level is not None and bar.traded and reaches(family.side, bar.extreme(family.side), level.price):
                 bar.broke.add(family.name)
 
     def factor(self, day: date, index: int) -> Fraction:
@@ -135,7 +157,7 @@ class History:
         if not covered or any(session.date not in bars for session in recent):
             return Window(lookback, "degraded", sessions, len(known), {})
         traded = [bar for bar in known if bar.traded]
-        if not all(self._fits(price, bar, index) for bar in traded for price in (bar.high, bar.low)):
+        if not all(self._fits(bar.extreme(side), bar, index) for bar in traded for side in SIDES):
             return Window(lookback, "partial", sessions, len(known), {})
         return Window(lookback, "full", sessions, len(known), self._levels(index, traded))
 
@@ -162,10 +184,11 @@ class History:
         before = self.calendar.sessions[index].date
         bars = self.visible(index)
         traded = [bars[day] for day in sorted(bars) if day < before and bars[day].traded]
-        if not all(self._fits(price, bar, index) for bar in traded for price in (bar.high, bar.low)):
+        if not all(self._fits(bar.extreme(side), bar, index) for bar in traded for side in SIDES):
             return None
         prices = [
-            tuple(self._adjusted(price, bar, index) for price in (bar.high, bar.low, bar.close)) for bar in traded
+            tuple(self._adjusted(price, bar, index) for price in (bar.extreme("up"), bar.extreme("down"), bar.close))
+            for bar in traded
         ]
         ranges = [
             max(high - low, abs(high - previous[2]), abs(low - previous[2])) / UNIT
@@ -209,13 +232,13 @@ class History:
         # Bars are in date order, and of equal prices the latest session is the one that set the level.
         levels: dict[Side, Level] = {}
         for side in SIDES if bars else ():
-            adjusted = [(self._adjusted(self._extreme(bar, side), bar, index, side), bar) for bar in bars]
+            adjusted = [(self._adjusted(bar.extreme(side), bar, index, side), bar) for bar in bars]
             best = (max if side == "up" else min)(price for price, _ in adjusted)
             price, bar = next((price, bar) for price, bar in reversed(adjusted) if price == best)
             factor = self.factor(bar.date, index)
             # A session whose extreme was lost may have been further, so that every level built on it is in doubt.
             unknown = any(side in each.unknown for each in bars)
-            levels[side] = Level(price, bar.date, self._extreme(bar, side), factor, unknown)
+            levels[side] = Level(price, bar.date, bar.extreme(side), factor, unknown)
         return levels
 
     def close_levels(self, index: int, lookback: str) -> dict[Side, Level]:
@@ -232,9 +255,6 @@ class History:
             bar = next(bar for price, bar in reversed(adjusted) if price == best)
             levels[side] = Level(best, bar.date, bar.close, self.factor(bar.date, index))
         return levels
-
-    def _extreme(self, bar: Bar, side: Side) -> Fraction:
-        return bar.high if side == "up" else bar.low
 
     def _fits(self, price: Fraction, bar: Bar, index: int) -> bool:
         # In the units of a session a price may be too small or too large to be one.

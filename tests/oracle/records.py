@@ -45,6 +45,7 @@ class Tick:
     volume: bool
     sometimes: frozenset[str]
     rated: bool
+    tape: str | None = None
 
     @property
     def by_condition(self) -> bool:
@@ -209,6 +210,7 @@ def _tick(document: Mapping[str, Any]) -> Tick:
         volume=volume,
         sometimes=sometimes,
         rated=tape is not None or instrument[:4] in _CTA_MARKETS + _UTP_MARKETS,
+        tape=tape,
     )
 
 

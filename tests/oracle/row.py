@@ -18,7 +18,7 @@ from tests.oracle.history import Bar, History
 from tests.oracle.measure import SESSION_MEASURES, Measure
 from tests.oracle.memory import Memory
 from tests.oracle.records import Action, BarRecord, Cancel, InstrumentRecord, Tick
-from tests.oracle.rules import MEASURES, SIDES, Side, at_least, breakouts
+from tests.oracle.rules import MEASURES, SIDES, breakouts
 
 # End of last-sale eligibility: ten seconds past the bell (section 1.3, n2').
 LAST_SALE_NS = 10 * SECOND_NS
@@ -372,7 +372,7 @@ class Row:
             return "ticks_late_amended"
         bar = self.history.bars.get(self.calendar.sessions[index].date)
         kept = self.before is not None and self.before[0] == index == self.index - 1
-        if self.before is None or not kept or self.closed or bar is None or bar.official:
+        if self.before is None or not kept or self.closed or bar is None or not self._may_amend(bar):
             return "ticks_late"
         if repeated:
             return "ticks_duplicate"
@@ -384,7 +384,7 @@ class Row:
 
     def _amend_the_past(self, tick: Tick, index: int) -> None:
         bar, day = self.history.bars.get(self.calendar.sessions[index].date), self.calendar.sessions[index].date
-        if self.before is None or self.before[0] != index or self.closed or bar is None or bar.official:
+        if self.before is None or self.before[0] != index or self.closed or bar is None or not self._may_amend(bar):
             self.book.counts["ticks_late"] += 1
             return
         if not self.memory.has(tick, day):
@@ -397,7 +397,7 @@ class Row:
         tick, corrected = cancel.tick, cancel.corrected
         bar = self.history.bars.get(self.calendar.sessions[index].date)
         kept = self.before is not None and self.before[0] == index == self._index() - 1
-        if kept and not self.closed and bar is not None and not bar.official:
+        if kept and not self.closed and bar is not None and self._may_amend(bar):
             assert self.before is not None
             day = self.before[1]
             if self.memory.has(tick, self.calendar.sessions[index].date, "cancel"):
@@ -412,10 +412,17 @@ class Row:
                 self._restate()
             self._correct(cancel, None)
             return None
-        if bar is not None and not bar.official and bar.traded and tick.high_low:
-            sides: tuple[tuple[Side, Fraction], ...] = (("up", bar.high), ("down", bar.low))
-            bar.unknown |= {side for side, extreme in sides if at_least(side, tick.price, extreme)}
+        if bar is not None and tick.high_low:
+            bar.doubt(tick.price, self._extremes_of(bar))
         return "cancels_late"
+
+    def _may_amend(self, bar: Bar) -> bool:
+        # Nobody knows the trades of a bar that came as a record.
+        return not bar.official
+
+    def _extremes_of(self, bar: Bar) -> tuple[Fraction, Fraction] | None:
+        # Of a bar of our own trades, which a cancel may cast doubt on.
+        return None if bar.official or not bar.traded else (bar.high, bar.low)
 
     def _close(self) -> Close:
         # The official close if it is known by then, else the last trade that may set one (section 1.5).

@@ -66,6 +66,7 @@ class Rules:
     split_guard: bool = True
     bad_print_band: float = 0.10
     bad_print_trades: int = 3
+    extended: bool = False
     families: tuple[str, ...] = FAMILIES
 
     @property

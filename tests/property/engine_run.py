@@ -19,6 +19,7 @@ from tests.oracle import Session
 from tests.property.streams_markets import Log
 
 EPOCH = date(1970, 1, 1)
+EXTENDED = ("extended_open_ns", "extended_close_ns")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +34,7 @@ class Outcome:
 def fold(log: Log, cuts: Sequence[int] = (), **options: Any) -> Outcome:
     """Fold a log in batches; `options` go to the processor, but `band` to its rules."""
     band = {"band": options.pop("band")} if "band" in options else {}
-    listed = [sessions_of(mic, sessions) for mic, sessions in log.sessions.items()]
-    markets = Markets(listed, lookback=log.rules["lookback"])
-    processor = Processor(markets, Rules(**log.rules, **band), **options)
+    processor = Processor(markets_of(log), Rules(**log.rules, **band), **options)
     values = []
     for start, stop in zip([0, *cuts], [*cuts, len(log.records)], strict=True):
         processor.records(log.records[start:stop])
@@ -48,18 +47,28 @@ def json_documents(outcome: Outcome) -> list[dict[str, Any]]:
     return [json.loads(value) for value in outcome.values]
 
 
+def markets_of(log: Log) -> Markets:
+    """Return the calendars of a log as the engine takes them."""
+    listed = [sessions_of(mic, sessions) for mic, sessions in log.sessions.items()]
+    return Markets(listed, lookback=log.rules["lookback"])
+
+
 def sessions_of(mic: str, listed: Sequence[Session]) -> Sessions:
     """Return a market's plain list of sessions as the engine takes it."""
     names = ("open_ns", "close_ns", "break_start_ns", "break_end_ns")
-    columns = [np.array([getattr(session, name) for session in listed], np.int64) for name in names]
+    columns = {name: np.array([getattr(session, name) for session in listed], np.int64) for name in (*names, *EXTENDED)}
     dates = np.array([(session.date - EPOCH).days for session in listed], np.int32)
-    return Sessions(mic, dates, *columns)
+    regular = Sessions(mic, dates, *(columns[name] for name in names))
+    if not any(columns["extended_close_ns"]):
+        return regular
+    opens, closes = (columns[name] for name in EXTENDED)
+    return dataclasses.replace(regular, extended_opens_ns=opens, extended_closes_ns=closes)
 
 
 def dumped(log: Log) -> dict[str, Any]:
     """Return a log as JSON-shaped data, for another process."""
     sessions = {
-        mic: [[s.date.toordinal(), s.open_ns, s.close_ns, s.break_start_ns, s.break_end_ns] for s in listed]
+        mic: [[day.date.toordinal(), *dataclasses.astuple(day)[1:]] for day in listed]
         for mic, listed in log.sessions.items()
     }
     return {"rules": log.rules, "sessions": sessions, "records": log.records}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from tests.oracle import Session
 from tests.oracle.calendar import format_time
@@ -35,16 +36,36 @@ class Log:
 
 @cache
 def exchange(mic: str, start: str = "2023-01-02", end: str = "2025-12-31") -> tuple[Session, ...]:
-    """Return an exchange's real sessions, read from the library without the package's own code."""
+    """Return an exchange's real sessions, read from the library without the package's own code.
+
+    New York's have extended hours too: from eight in the evening, when the trade date before ends, to eight, or to five
+    after an early close (specification, section 1.11).
+    """
     import exchange_calendars
     import pandas
 
     names = ("open", "close", "break_start", "break_end")
     schedule = exchange_calendars.get_calendar(mic, start=start, end=end).schedule
-    return tuple(
+    listed = [
         Session(day.date(), *(0 if pandas.isna(row[name]) else int(row[name].value) for name in names))
         for day, row in schedule.iterrows()
-    )
+    ]
+    return tuple(listed) if mic != "XNYS" else _of_new_york(listed)
+
+
+def _of_new_york(listed: list[Session]) -> tuple[Session, ...]:
+    wide, before = [], listed[0].date - timedelta(days=1)
+    for session in listed:
+        end = 20 if session.close_ns >= _new_york(session.date, 16) else 17
+        bounds = _new_york(before, 20), _new_york(session.date, end)
+        wide.append(replace(session, extended_open_ns=bounds[0], extended_close_ns=bounds[1]))
+        before = session.date
+    return tuple(wide)
+
+
+def _new_york(day: date, hour: int) -> int:
+    local = datetime.combine(day, time(hour), ZoneInfo("America/New_York"))
+    return int(local.astimezone(UTC).timestamp()) * SECOND
 
 
 @cache
@@ -58,11 +79,12 @@ def _synthetic(kind: str) -> tuple[Session, ...]:
             sessions.append(Session(day, midnight, midnight + 24 * HOUR))
         elif day.weekday() < 5 and number % 47:
             open_ns = midnight + 14 * HOUR + (0 if number % 3 else MINUTE)
-            if number % 11 == 0:
-                sessions.append(Session(day, open_ns, open_ns + 3 * HOUR))
-            else:
-                pause = (open_ns + 2 * HOUR, open_ns + 3 * HOUR) if kind == "break" else ()
-                sessions.append(Session(day, open_ns, open_ns + 6 * HOUR, *pause))
+            close_ns = open_ns + (3 if number % 11 == 0 else 6) * HOUR
+            has_break = kind == "break" and number % 11
+            pause = (open_ns + 2 * HOUR, open_ns + 3 * HOUR) if has_break else (0, 0)
+            # Hours before and after the bells, or before them alone.
+            after = HOUR * (0 if kind == "break" else 2)
+            sessions.append(Session(day, open_ns, close_ns, *pause, open_ns - 3 * HOUR, close_ns + after))
     return tuple(sessions)
 
 

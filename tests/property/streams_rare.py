@@ -57,9 +57,13 @@ class Writer(Protocol):
 def cancelled(writer: Writer) -> dict[str, Any] | None:
     """Draw a trade to take back: one that something hangs on, a late or a past one, one that never was."""
     instrument = writer.pick(writer.instruments)
-    back = min(writer.pick((0, 0, 0, 0, 0, 0, 1, 1, 1, 2)), writer.index)
-    since, until = writer.market[writer.index - back].open_ns, writer.market[writer.index - back + 1].open_ns
-    row = writer.oracle.rows.get(instrument)
+    wide = writer.oracle.extended
+    rows = [oracle.rows[instrument] for oracle in (writer.oracle, wide) if oracle and instrument in oracle.rows]
+    at = writer.index - min(writer.pick((0, 0, 0, 0, 0, 0, 1, 1, 1, 2)), writer.index)
+    since, until = (
+        session.open_ns if wide is None else min(session.open_ns, session.extended_open_ns or session.open_ns)
+        for session in (writer.market[at], writer.market[at + 1])
+    )
     gone = {each["trade_id"] for each in writer.records if each.get("type") in ("cancel", "correct")}
     ticks = [
         each
@@ -71,7 +75,7 @@ def cancelled(writer: Writer) -> dict[str, Any] | None:
     ]
     if not ticks:
         return None
-    aimed = [tick for tick in ticks if row and _hangs(row.breakouts, tick)]
+    aimed = [tick for tick in ticks if any(_hangs(row.breakouts, tick) for row in rows)]
     how = writer.number(9)
     tick = writer.pick(aimed) if aimed and how < 6 else writer.pick(ticks[-8:] if how < 9 else ticks)
     original = {name: tick[name] for name in ORIGINAL if name in tick}
@@ -205,6 +209,11 @@ def _hangs(breakouts: Sequence[Breakout], tick: dict[str, Any]) -> bool:
 
 UNIT = Fraction(1, 100_000_000)
 PRICE_MAX = Fraction(7_999_999)
+
+
+def to_price(price: Fraction, units: int) -> Fraction:
+    """Return a price of whole units, so many further, within what a price may be."""
+    return min(max((price // UNIT + units) * UNIT, UNIT), PRICE_MAX)
 
 
 def as_text(price: Fraction) -> str:

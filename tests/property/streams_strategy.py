@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from tests.oracle import Oracle, Rules, Session
 from tests.oracle.breakout import Breakout
 from tests.oracle.rules import CLOSES, FAMILIES
+from tests.property import streams_extended as wide
 from tests.property import streams_rare as rare
 from tests.property.streams_markets import HOUR, MARKETS, MINUTE, SECOND, Log
 from tests.property.streams_rare import FEATURES, PRICE_MAX, UNIT, as_text
@@ -68,6 +69,7 @@ class _Writer:
         self.features = features if number(4) else ()
         self.rules = {name: self.pick(choices) for name, choices in RULES.items()}
         self.rules["families"] += self.pick(MORE_FAMILIES)
+        self.rules["extended"] = "extended" in self.features
         mics = self.pick((("XTST",), ("XBRK",), ("XTST", "XBRK"), ("XNYS", "XHKG"), ("XHKG",), ("XNYS",), ("XRND",)))
         if "XRND" in mics and self.rules["lookback"] in LONG:
             self.rules["lookback"] = "14d"
@@ -132,11 +134,13 @@ class _Writer:
         for instrument in self.instruments:
             if instrument not in self.oracle.rows and self.number(2) == 0:
                 self.write_history(instrument, ("old", "full"))
+        if "extended" in self.features:
+            wide.before_the_bell(self, session)
         self.now_ns = max(self.now_ns, session.open_ns + self.pick((0, 0, SECOND, SECOND, HOUR, -1)))
         if "actions" in self.features:
             rare.jump(self, self.market[max(0, self.index - 1)].date)
         if self.mode != "none" and self.number(9) == 0:
-            self._advance_to(self.pick(self._bounds()) + self.pick((0, 0, -1)))
+            self.advance_to(self.pick(self._bounds()) + self.pick((0, 0, -1)))
             return
         if self.mode != "replay" and self.number(9) == 0:
             self._bar_before_its_ticks(session)
@@ -152,10 +156,12 @@ class _Writer:
         if ending == "open":
             return
         for instrument in self.instruments if ending == "bar" else ():
-            self._advance_to(session.close_ns)
+            self.advance_to(session.close_ns)
             self.write(self._closing_bar(instrument, session))
         if self.mode != "none":
-            self._advance_to(session.close_ns + self.oracle.rules.grace_ns + self.pick((0, 0, -1, 1)))
+            self.advance_to(session.close_ns + self.oracle.rules.grace_ns + self.pick((0, 0, -1, 1)))
+        if "extended" in self.features and ending != "late":
+            wide.after_the_bell(self, session)
         if ending == "late":
             unknown = [instrument for instrument in self.instruments if instrument not in self.oracle.rows]
             instrument = self.pick(unknown or self.instruments)
@@ -169,7 +175,8 @@ class _Writer:
             self._write_tick(instrument, session.open_ns + SECOND)
             self._write_tick(instrument, session.open_ns + SECOND)
 
-    def _advance_to(self, time_ns: int) -> None:
+    def advance_to(self, time_ns: int) -> None:
+        """Let time pass, with a clock where the mode has one."""
         self.now_ns = max(self.now_ns, time_ns)
         if self.mode == "replay" or (self.mode == "live" and self.pick((True, True, False))):
             self._clock()
@@ -223,7 +230,7 @@ class _Writer:
         time_ns = self.pick((self.now_ns, held, held - 1, held + 1, held - SECOND, breakout.live.trigger.tick.time_ns))
         price = self.pick((*[extreme + beyond] * 3, extreme, line, line + beyond, line - beyond))
         if time_ns > self.now_ns:
-            self._advance_to(time_ns)
+            self.advance_to(time_ns)
         self._write_tick(instrument, time_ns, price)
 
     def _odd_tick(self) -> None:
@@ -394,6 +401,7 @@ _RARE_STEPS: dict[str, tuple[str, ...]] = {
     "guard": ("accept", "no_split_bar"),
     "statements": ("status", "stated_close", "burst"),
     "sessions": ("session",),
+    "extended": ("tick",),
 }
 
 
@@ -423,7 +431,7 @@ def _written(number: Callable[[int], int], steps_max: int, features: Sequence[st
         writer.write_session(steps_max)
     oracle = writer.oracle
     sessions = {mic: list(listed) for mic, listed in writer.sessions.items()}
-    return Log(writer.rules, sessions, writer.records, oracle.documents, oracle.refused, dict(oracle.counts))
+    return Log(writer.rules, sessions, writer.records, oracle.documents, oracle.refused, dict(oracle.totals()))
 
 
 def _to_unit(value: Fraction, unit: Fraction) -> Fraction:

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams.core.rows import COUNTERS, EMITTED_MAX
+from streams.core.engine import TOTALS
+from streams.core.rows import EMITTED_MAX
 from streams.core.rules import RULES_VERSION
 from tests.property.engine_run import Outcome, dumped, fold, json_documents
 from tests.property.streams_markets import Log
@@ -35,6 +36,7 @@ MIXTURES: dict[str, tuple[str, ...]] = {
     "cancels": ("cancels",),
     "actions": ("actions", "guard"),
     "statements": ("statements",),
+    "extended": ("extended",),
     "sessions": ("sessions",),
     "everything": FEATURES,
 }
@@ -47,7 +49,7 @@ def assert_oracle_agrees(log: Log, outcome: Outcome) -> None:
 
     assert json_documents(outcome) == [{**document, "provenance": provenance} for document in log.documents]
     assert outcome.refused == log.refused
-    assert outcome.counters == {name: log.counts.get(name, 0) for name in COUNTERS}
+    assert outcome.counters == {name: log.counts.get(name, 0) for name in TOTALS}
 
 
 @pytest.mark.parametrize("mixture, seed", CASES)

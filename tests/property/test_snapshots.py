@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.core.join import Join
+from streams.core.processor import Processor
 from streams.core.rules import Rules
 from streams.wire.articles import encode_enriched
 from streams.wire.signals import encode
@@ -23,6 +25,8 @@ from streams.wire.snapshots import (
     collect,
     read_snapshot,
 )
+from tests.property.engine_run import markets_of
+from tests.property.streams_strategy import seeded_log
 from tests.property.test_band import LOOKBACK, markets, stream
 from tests.property.test_join_order import RULES as JOIN_RULES
 from tests.property.test_join_order import Run, news_log, order_of, tick_log
@@ -70,6 +74,38 @@ def test_an_engine_restored_at_any_point_says_the_same_bytes(seed: int) -> None:
     assert partition.engine.counters() == whole.engine.counters()
     for name in ("ids", "partition", "hot", "warm", "rings"):
         assert getattr(partition.engine.export(), name).tobytes() == getattr(whole.engine.export(), name).tobytes()
+
+
+@pytest.mark.parametrize("seed", SEEDS[::3])
+def test_extended_hours_restored_at_any_point_say_the_same_bytes(seed: int) -> None:
+    """The extended scope comes back with the regular one, wherever the log was cut."""
+    source = random.Random(seed)
+    log = seeded_log(seed, features=("extended", "cancels", "actions"))
+    rules = Rules(**{**log.rules, "extended": True})
+    whole, processor = Processor(markets_of(log), rules), Processor(markets_of(log), rules)
+    whole.records(log.records)
+    writer, topic, lines = SnapshotWriter(IDENTITY), dict[bytes, bytes](), list[bytes]()
+    cuts = sorted(source.randrange(len(log.records) + 1) for _ in range(6))
+
+    for start, stop in zip([0, *cuts], [*cuts, len(log.records)], strict=True):
+        processor.records(log.records[start:stop])
+        lines += [encode(signal, source="/test").value for signal in processor.signals()]
+        written_now = writer.write(processor.engine, Join(), positions=Positions(stop, 0))
+        topic = collect([*topic.items(), *written_now.records])
+        if source.random() < 0.5:
+            snapshot = snapshot_of(topic)
+            processor, writer = Processor(markets_of(log), rules), SnapshotWriter(IDENTITY)
+            processor.engine.restore(snapshot.engine)
+            writer.resume(snapshot, processor.engine, Join())
+
+    assert lines == [encode(signal, source="/test").value for signal in whole.signals()]
+    assert processor.engine.counters() == whole.engine.counters()
+    wide, expected = processor.engine.export().extended, whole.engine.export().extended
+    assert wide is not None
+    assert expected is not None
+    # What is withheld names its record by the place in the batch, which the cuts change.
+    for name in ("ids", "partition", "hot", "warm", "cold", "tape", "rings", "overrides"):
+        assert getattr(wide, name).tobytes() == getattr(expected, name).tobytes(), name
 
 
 @settings(max_examples=50 if UNCOMPILED else 200, deadline=None)

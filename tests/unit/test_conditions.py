@@ -22,6 +22,7 @@ from streams.core.layout import (
     ELIGIBLE_EXTENDED,
     ELIGIBLE_HIGH_LOW,
     ELIGIBLE_LAST,
+    ELIGIBLE_LATE,
     ELIGIBLE_OPENING,
     ELIGIBLE_PLAIN,
     ELIGIBLE_REOPENING,
@@ -77,7 +78,7 @@ def test_T_C4_late_and_derived_prices_set_extremes_and_are_last_on_a_condition(
     mic: str, code: str, condition: int
 ) -> None:
     """A price reported late may be the day's high; whether it is the last one the session decides."""
-    plain = ELIGIBLE_HIGH_LOW | ELIGIBLE_VOLUME | ELIGIBLE_BY_CONDITION
+    plain = ELIGIBLE_HIGH_LOW | ELIGIBLE_VOLUME | ELIGIBLE_BY_CONDITION | ELIGIBLE_LATE
     assert eligible(mic, None, [code]) == plain | condition
     assert eligible(mic, None, ["@", code]) == plain | condition
     assert eligible(mic, None, [code, "I"]) & (ELIGIBLE_LAST | LAST_CONDITIONAL) == 0

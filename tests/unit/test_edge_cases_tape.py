@@ -156,6 +156,37 @@ def test_cancel_after_the_verdict_corrects_the_close(script: NewScript) -> None:
     assert (last["price"], last["verdict"]) == ("99.8", "unconfirmed")
 
 
+def test_prior_day_correction_amends_what_depended_on_it(script: NewScript) -> None:
+    """Yesterday's 105 never was: today's signal above it stands above 104; yesterday's own signal is closed."""
+    written = script("2025-09-29")
+    written.history(high="100")
+    written.tick("10:00:00", "104", trade_id="a")
+    written.tick("10:01:00", "105", trade_id="b")
+    written.clock("16:15:00")
+    written.clock("2025-09-30T14:00:00Z")
+    written.tick("2025-09-30T14:00:00Z", "106")
+    before = len(written.documents("high_52w"))
+    written.cancel("10:01:00", "105", trade_id="b")
+
+    (amended,) = written.documents("high_52w")[before:]
+
+    assert (amended["session_date"], amended["transition"], amended["reason"]) == (DAY, "amended", "level_restated")
+    assert (amended["level"]["price"], amended["level"]["session_date"]) == ("104", "2025-09-29")
+
+
+def test_earlier_signal_of_a_side_stays_as_it_ended(script: NewScript) -> None:
+    """The trigger of a signal that failed, and that another followed, is cancelled: neither says anything."""
+    written = script(max_triggers=2)
+    written.history(high="100")
+    written.tick("10:00:00", "101", trade_id="a")
+    written.tick("10:01:00", "99.4", trade_id="b")
+    written.tick("10:02:00", "102", trade_id="c")
+    written.cancel("10:00:00", "101", trade_id="a")
+
+    assert written.told("high_52w") == ["triggered 1 101", "failed 1 99.4", "triggered 2 102"]
+    assert written.documents("high_52w")[-1]["level"]["price"] == "101"
+
+
 def test_T_S1_split_does_not_fire_a_false_low(script: NewScript) -> None:
     """4:1 today, prior high 400 and low 240: the levels are 100 and 60, and a first trade at 98 is nothing."""
     written = script()

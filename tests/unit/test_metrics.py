@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from streams.core.engine import TOTALS
 from streams.core.join import COUNTERS as JOIN_COUNTERS
-from streams.core.rows import COUNTERS
 from streams.core.sessions import Markets, Sessions
 from streams.web.metrics import ENGINE_COUNTERS, Metrics, is_open
 
@@ -54,7 +54,7 @@ def test_every_metric_is_documented_with_its_type_and_labels(metrics: Metrics, r
 
 def test_every_total_of_the_engine_has_a_counter() -> None:
     """A counter that is added to the engine must be told to its operators."""
-    assert set(ENGINE_COUNTERS) == set(COUNTERS)
+    assert set(ENGINE_COUNTERS) == set(TOTALS)
 
 
 def test_every_event_of_the_join_is_documented() -> None:

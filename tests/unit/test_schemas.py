@@ -209,6 +209,7 @@ def test_clock_schema_refuses(changes: dict[str, object]) -> None:
         {"signal_id": "1"},
         {"event_time": "2025-09-29T14:03:12.005Z"},
         {"basis": "settled"},
+        {"scope": "overnight"},
         {"unknown": 1},
     ],
     ids=repr,
