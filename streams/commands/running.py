@@ -9,10 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.resource_tracker import ensure_running
+from typing import Final
 
 import click
 
 from streams.commands.options import EXIT_FAILED, Options, PlainCommand, common_options, markets_of
+
+SILENT_SECONDS: Final = 20.0
+"""How long nothing may be said where there is no terminal."""
 
 
 @click.command(cls=PlainCommand)
@@ -61,7 +65,8 @@ def worker(options: Options) -> None:
 def warm(options: Options) -> None:
     """Compile the engine and build the calendars beforehand.
 
-    Then the first worker starts at once. It takes half a minute, and a second when there is nothing to do.
+    Then the first worker starts at once. It takes about a minute and a half, and a few seconds
+    when there is nothing to do.
 
     Examples:
       fiftytwo warm
@@ -73,14 +78,40 @@ def warm(options: Options) -> None:
 
     from streams.wire.warm import warm_folding, warm_reading
 
-    if not _side_by_side(warm_folding, warm_reading):
+    with _Elapsed(started) as elapsed:
+        is_done = _side_by_side(warm_folding, warm_reading, tell=elapsed)
+    if not is_done:
         sys.exit(EXIT_FAILED)
     click.echo(f"Ready after {time.monotonic() - started:.1f} s.", err=True)
 
 
+class _Elapsed:
+    """Shows that long work goes on: one line that counts on a terminal, elsewhere a line now and then."""
+
+    def __init__(self, started: float) -> None:
+        self._started = started
+        self._is_terminal = click.get_text_stream("stderr").isatty()
+        self._next = SILENT_SECONDS
+
+    def __enter__(self) -> _Elapsed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_terminal:
+            click.echo("\r\033[K", nl=False, err=True)
+
+    def __call__(self) -> None:
+        seconds = time.monotonic() - self._started
+        if self._is_terminal and seconds >= 2:
+            click.echo(f"\r{seconds:.0f} s; the first time takes about a minute and a half", nl=False, err=True)
+        elif seconds >= self._next:
+            self._next += SILENT_SECONDS
+            click.echo(f"still compiling after {seconds:.0f} s", err=True)
+
+
 # A terminal sends Ctrl-C to all processes. Those that compile never see it, from before their imports on, and are ended
 # here: a pool would wait for them, and they would print a traceback each.
-def _side_by_side(*parts: Callable[[], None]) -> bool:
+def _side_by_side(*parts: Callable[[], None], tell: Callable[[], None]) -> bool:
     context = get_context("spawn")
     processes = [context.Process(target=part, daemon=True) for part in parts]
     try:
@@ -88,7 +119,9 @@ def _side_by_side(*parts: Callable[[], None]) -> bool:
             for process in processes:
                 process.start()
         for process in processes:
-            process.join()
+            while process.is_alive():
+                process.join(1.0)
+                tell()
     finally:
         for process in processes:
             if process.is_alive():

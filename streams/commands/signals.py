@@ -56,6 +56,7 @@ def signals(
     """
     config = options.config()
     _check_families(families)
+    _check_instruments(instruments)
 
     async def print_signals() -> None:
         from streams.kafka.follow import follow
@@ -88,11 +89,22 @@ def _check_families(families: Sequence[str]) -> None:
         return
     from streams.config_values import nearest
     from streams.core.layout import FAMILY_NAMES
+    from streams.core.rules import LOOKBACK_FAMILY
 
     for family in families:
-        if family not in FAMILY_NAMES:
-            hint = nearest(family, FAMILY_NAMES) or f": known are {', '.join(FAMILY_NAMES)}"
+        if family not in FAMILY_NAMES and not LOOKBACK_FAMILY.fullmatch(family):
+            hint = nearest(family, FAMILY_NAMES) or f": known are {', '.join(FAMILY_NAMES)}, and such as high_126s"
             raise click.BadParameter(f"expected a family of signals, found {family!r}{hint}", param_hint="'--family'")
+
+
+def _check_instruments(instruments: Sequence[str]) -> None:
+    from streams.core.news import is_instrument
+
+    for instrument in instruments:
+        if not is_instrument(instrument):
+            raise click.BadParameter(
+                f"expected MIC:SYMBOL such as XNYS:BABA, found {instrument!r}", param_hint="'--instrument'"
+            )
 
 
 def _say_waiting(config: Config, *, until_end: bool) -> None:

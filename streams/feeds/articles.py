@@ -3,7 +3,7 @@
 The text is what a page looks like when it is copied: the title, the region, `Source: Benzinga.comPublished: 09/30/2025,
 07:45:02 EDT` on one line or two, a tag a line, the title again, then sections under their headings. Only the title and
 the line with the source and the time are needed; the rest may be missing, and quirks of copying (the title once or
-twice, hard spaces, other line ends) make no difference.
+twice, above a known region or below the tags alone, hard spaces, other line ends) make no difference.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import tzinfo
+from itertools import takewhile
 from typing import Final
 from uuid import uuid5
 from zoneinfo import ZoneInfo
@@ -176,14 +177,19 @@ def _read_page(text: str) -> _Page:
     if at is None:
         raise _refused("expected a line 'Source: NAME' near the top, found none; give the page's text or JSON lines")
     before = [line for line in lines[:at] if line]
-    if not before:
+    source, published, after = _source(lines, at)
+    head = _head(lines[after:])
+    region: str | None
+    if len(before) == 1 and head and news.region_codes(before[0]):
+        # The title stands below the tags alone, and only the region above the source.
+        title, region = head[-1], before[0]
+    elif before:
+        title, region = before[0], before[1] if len(before) > 1 else None
+    else:
         raise _refused("expected a title above the line of the source, found none")
-    title = before[0]
     if len(title) > news.TITLE_CHARACTERS_MAX:
         raise _refused(f"expected a title of at most {news.TITLE_CHARACTERS_MAX} characters, found {len(title)}")
-    source, published, after = _source(lines, at)
-    tags = _tags(lines[after:], title)
-    return _Page(title, before[1] if len(before) > 1 else None, source, published, tags, _sections(lines[after:]))
+    return _Page(title, region, source, published, _tags(head, title), _sections(lines[after:]))
 
 
 def _source(lines: list[str], at: int) -> tuple[str, str, int]:
@@ -202,15 +208,15 @@ def _source(lines: list[str], at: int) -> tuple[str, str, int]:
     return source, published, after
 
 
-def _tags(lines: list[str], title: str) -> list[str]:
-    # Tags end where the title is repeated or a section begins; a line too long for a tag is text without a heading.
-    tags: list[str] = []
-    for line in lines:
-        if line == title or line.casefold() in HEADINGS or len(line) > news.TAG_CHARACTERS_MAX:
-            break
-        if line:
-            tags.append(line)
-    return tags[: news.TAGS_MAX]
+# What stands between the source and the first section: the tags, and often the title.
+def _head(lines: list[str]) -> list[str]:
+    return [line for line in takewhile(lambda line: line.casefold() not in HEADINGS, lines) if line]
+
+
+def _tags(head: list[str], title: str) -> list[str]:
+    # Tags end where the title is repeated; a line too long for a tag is text without a heading.
+    tags = takewhile(lambda line: line != title and len(line) <= news.TAG_CHARACTERS_MAX, head)
+    return list(tags)[: news.TAGS_MAX]
 
 
 def _sections(lines: list[str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ BAR_VALUE: Final = (
 
 
 def warm() -> None:
-    """Fill the cache of compiled code. Costs half a minute the first time, a fraction of a second after that."""
+    """Fill the cache of compiled code. Costs 80 seconds the first time, a fraction of a second after that."""
     warm_reading()
     warm_folding()
 

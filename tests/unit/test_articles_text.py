@@ -40,6 +40,7 @@ def test_the_page_is_read_with_its_quirks() -> None:
         pytest.param(lambda text: text.replace("comPublished", "com\nPublished"), id="time on its own line"),
         pytest.param(lambda text: text.replace("comPublished", "com Published"), id="a space between"),
         pytest.param(lambda text: text.replace(f"\n{TITLE}\n", "\n"), id="title once"),
+        pytest.param(lambda text: text.removeprefix(f"{TITLE}\n"), id="title below the tags alone"),
         pytest.param(lambda text: text.replace("\n", "\n\n"), id="blank lines"),
         pytest.param(lambda text: text.replace("News Summary", "NEWS SUMMARY "), id="headings in capitals"),
     ],

@@ -198,6 +198,7 @@ def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
         (["topcs"], "No such command 'topcs'"),
         (["topics", "aply"], "No such command 'aply'"),
         (["signals", "--famly", "x"], "No such option"),
+        (["signals", "--instrument", "BABA"], "expected MIC:SYMBOL such as XNYS:BABA, found 'BABA'"),
         (["signals", "--family", "high_25w"], "expected a family of signals, found 'high_25w': did you mean high_52w?"),
         (["signals", "-n", "0"], "0 is not in the range x>=1"),
         (["publish", "ticks"], "Missing argument 'FILE...'"),
