@@ -200,6 +200,19 @@ def test_half_day_ends_its_extended_hours_early(script: NewScript) -> None:
     assert said(written, "extended") == ["triggered 1 101", "confirmed 1 101"]
 
 
+def test_early_close_that_is_none_leaves_the_evening(script: NewScript) -> None:
+    """A bell told for four days later, or for the hour it has anyway, changes no session: the evening is traded."""
+    written = script()
+    written.history(high="100")
+    for close in ("2025-10-03T17:00:00Z", "2025-09-30T20:00:00Z"):
+        record = {"type": "session", "mic": "XNYS", "session_date": DAY, "status": "early_close", "close": close}
+        written.records.append({**record, "time": written.time("11:00:00")})
+    written.tick("17:00:00", "101", "T")
+    written.clock("20:15:00")
+
+    assert said(written, "extended") == ["triggered 1 101", "confirmed 1 101"]
+
+
 def test_market_without_extended_hours_has_no_such_scope(script: NewScript) -> None:
     """Hong Kong has none: what is said there is said once."""
     written = script(instrument="XHKG:9988")
