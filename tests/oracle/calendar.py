@@ -39,6 +39,8 @@ class Calendar:
         self._index = {session.date: index for index, session in enumerate(sessions)}
         # Sessions that the exchange took back: they stay in every window, and no trade belongs to them.
         self.cancelled: set[date] = set()
+        # Sessions that were told to end early, where that held.
+        self.shortened: set[int] = set()
         self._windows: dict[tuple[int, str], list[Session]] = {}
 
     def latest(self, time_ns: int) -> int | None:
@@ -51,6 +53,7 @@ class Calendar:
         session = self.sessions[index]
         if session.open_ns < close_ns < session.close_ns:
             self.sessions[index] = replace(session, close_ns=close_ns)
+            self.shortened.add(index)
 
     def on(self, day: date) -> int | None:
         """Return the session of a date, None when the market is closed on it."""

@@ -180,7 +180,9 @@ class Oracle:
                 row.cancel_session(record.date)
         elif self.scope == "extended":
             # Regular hours know whether the record holds; where it does, nothing follows the bell.
-            calendar.shorten(index, self.bells[record.mic].sessions[index].close_ns if record.close_ns else 0)
+            bells = self.bells[record.mic]
+            if index in bells.shortened:
+                calendar.shorten(index, bells.sessions[index].close_ns)
         elif record.close_ns is not None:
             calendar.shorten(index, record.close_ns)
         return None

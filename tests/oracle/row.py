@@ -378,7 +378,7 @@ class Row:
             return "ticks_duplicate"
         self.memory.add(tick, self.calendar.sessions[index].date)
         self.before[1].amend(tick)
-        self.before[1].renew(bar)
+        self._renew(bar, self.before[1])
         self._restate()
         return "ticks_late_amended"
 
@@ -390,7 +390,7 @@ class Row:
         if not self.memory.has(tick, day):
             self.memory.add(tick, day)
         self.before[1].amend(tick)
-        self.before[1].renew(bar)
+        self._renew(bar, self.before[1])
         self._restate()
 
     def _cancel_of_the_past(self, cancel: Cancel, index: int) -> str | None:
@@ -406,7 +406,7 @@ class Row:
                 return "cancels_unknown"
             self.memory.add(tick, self.calendar.sessions[index].date, "cancel")
             day.unsee(tick)
-            day.renew(bar)
+            self._renew(bar, day)
             # What hangs on the bar is looked at once: after a correction has put another trade in its place.
             if corrected is None or self._session_of(corrected) != index:
                 self._restate()
@@ -419,6 +419,10 @@ class Row:
     def _may_amend(self, bar: Bar) -> bool:
         # Nobody knows the trades of a bar that came as a record.
         return not bar.official
+
+    def _renew(self, bar: Bar, day: Day) -> None:
+        # Let a bar follow what is known of the trades of its session now.
+        day.renew(bar)
 
     def _extremes_of(self, bar: Bar) -> tuple[Fraction, Fraction] | None:
         # Of a bar of our own trades, which a cancel may cast doubt on.

@@ -36,7 +36,7 @@ MIXTURES: dict[str, tuple[str, ...]] = {
     "cancels": ("cancels",),
     "actions": ("actions", "guard"),
     "statements": ("statements",),
-    "extended": ("extended",),
+    "extended": ("extended", "cancels"),
     "sessions": ("sessions",),
     "everything": FEATURES,
 }

@@ -139,6 +139,23 @@ def test_cancel_of_last_evenings_print_takes_its_level_back(script: NewScript) -
     assert (last["session_date"], last["transition"], last["level"]["price"]) == (DAY, "triggered", "101")
 
 
+def test_correction_of_last_evenings_print_moves_its_level_beside_an_official_bar(script: NewScript) -> None:
+    """The print that set the level was corrected the next morning: 105.5 passes what it should have been, not 107."""
+    written = script("2025-09-29")
+    written.history(high="100")
+    written.tick("17:00:00", "107", trade_id="a", conditions=["T"])
+    written.clock("2025-09-30T00:15:00Z")
+    written.bar("2025-09-29", "99", "50", "90")
+    written.clock("2025-09-30T14:00:00Z")
+    written.tick("2025-09-30T12:00:00Z", "95", "T")
+    written.correct("17:00:00", "107", {"price": "105", "conditions": ["T"]}, trade_id="a", conditions=["T"])
+    written.tick("2025-09-30T14:00:00Z", "105.5")
+
+    last = [each for each in written.documents("high_52w") if each["scope"] == "extended"][-1]
+
+    assert (last["session_date"], last["transition"], last["level"]["price"]) == (DAY, "triggered", "105")
+
+
 @pytest.mark.parametrize(
     "conditions, expected",
     [("T", ["continuous"]), ("U", ["late_or_derived"]), ("TZ", ["late_or_derived"]), ("TI", []), ("TC", [])],
@@ -178,6 +195,19 @@ def test_half_day_ends_its_extended_hours_early(script: NewScript) -> None:
     written.history(high="100")
     written.tick("16:59:00", "101", "T")
     written.tick("18:00:00", "102", "T")
+    written.clock("20:15:00")
+
+    assert said(written, "extended") == ["triggered 1 101", "confirmed 1 101"]
+
+
+def test_early_close_that_is_none_leaves_the_evening(script: NewScript) -> None:
+    """A bell told for four days later, or for the hour it has anyway, changes no session: the evening is traded."""
+    written = script()
+    written.history(high="100")
+    for close in ("2025-10-03T17:00:00Z", "2025-09-30T20:00:00Z"):
+        record = {"type": "session", "mic": "XNYS", "session_date": DAY, "status": "early_close", "close": close}
+        written.records.append({**record, "time": written.time("11:00:00")})
+    written.tick("17:00:00", "101", "T")
     written.clock("20:15:00")
 
     assert said(written, "extended") == ["triggered 1 101", "confirmed 1 101"]
