@@ -36,6 +36,7 @@ EXPECTED: Final = {
     "streams.calendar_tables.BadOverrides": EXIT_REFUSED,
     "streams.feeds.bar_files.AskedWrongly": EXIT_REFUSED,
     "streams.feeds.history.HistoryError": EXIT_FAILED,
+    "streams.feeds.replay.NothingPlayed": EXIT_REFUSED,
     "streams.feeds.sender.FeedError": EXIT_FAILED,
     "streams.kafka.topics.BrokersUnreachable": EXIT_FAILED,
     "streams.kafka.topics.TopicsRefused": EXIT_FAILED,

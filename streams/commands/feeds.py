@@ -87,7 +87,8 @@ def publish_news(options: Options, *, files: Sequence[str], rate: float | None) 
 def replay() -> None:
     """Play the past again as a market, with its own clock.
 
-    A replay has its own prefix: partitions that have seen the live clock refuse a replayed one.
+    A replay goes under a prefix that is unused: partitions that have seen the live clock refuse a replayed one, and
+    time that has passed does not come again.
     """
 
 
@@ -119,6 +120,9 @@ def replay_bars(
     A played session has four ticks: the open at the bell, then the nearer of high and low after a third of the session,
     the other after two thirds, and the close a second before the bell. Files of several instruments are merged by time.
 
+    It goes under a prefix that is unused, or whose last replay ended before DATE; else nothing is sent, and the exit
+    code is 1.
+
     News goes with --news, not with `publish news`: time waits until the worker has passed each article on.
 
     Examples:
@@ -140,14 +144,17 @@ def replay_bars(
         from streams.feeds.replay import read_news, replay_files
 
         articles = read_news(news, config.news.zones)
-        steps = replay_files(files, from_date=from_date, markets=markets, instrument=instrument, articles=articles)
+        replay = replay_files(files, from_date=from_date, markets=markets, instrument=instrument, articles=articles)
         with _counter("Playing") as note:
 
             def noted(sent: int, step: Step) -> None:
                 if sent % REPLAY_NOTE_EVERY == 0 or step.kind == "article":
                     note(sent, format_date(step.time_ns // DAY_NS) if step.time_ns else "history")
 
-            return await play(config, steps, on_sent=noted)
+            def waiting(text: str) -> None:
+                click.echo(text, err=True)
+
+            return await play(config, replay, on_sent=noted, on_waiting=waiting)
 
     click.echo(f"Sent {plural(run_async(send()), 'record')}.", err=True)
 

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +39,26 @@ LAST_BEFORE_CLOSE_NS: Final = NS
 _ORDER: Final = {"clock": 0, "tick": 1, "article": 2}
 
 
+class NothingPlayed(HistoryError):
+    """No session of the files is as late as the first that was to be played; the text names their last date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a replay writes.
+
+    Attributes:
+        steps: In their order; they can be gone through once.
+        begins_ns: The time of the first clock: none must have been later where it is written.
+    """
+
+    steps: Iterator[Step]
+    begins_ns: int
+
+    def __iter__(self) -> Iterator[Step]:
+        return self.steps
+
+
 def replay_files(
     paths: Sequence[Path],
     *,
@@ -44,8 +66,8 @@ def replay_files(
     markets: Markets,
     instrument: str | None = None,
     articles: Sequence[Article] = (),
-) -> Iterator[Step]:
-    """Yield what a replay of several files writes: all history first, then the sessions of all files merged by time.
+) -> Replay:
+    """Return what a replay of several files writes: all history first, then the sessions of all files merged by time.
 
     Args:
         paths: CSV files of daily bars, one instrument each.
@@ -56,14 +78,29 @@ def replay_files(
 
     Raises:
         HistoryError: A file is not right, or has a date that is no session of its market.
+        NothingPlayed: Every bar is history.
     """
     files = [read_bars(path, instrument=instrument or instrument_of(path)) for path in paths]
     for bars in files:
         check_sessions(bars, markets)
-    yield from history_steps((bar for bars in files for bar in bars), before=from_date)
-    streams = [session_steps([bar for bar in bars if bar.date >= from_date], markets) for bars in files]
+    played_bars = [[bar for bar in bars if bar.date >= from_date] for bars in files]
+    if not any(played_bars):
+        raise _nothing_played(files, from_date)
+    streams = [session_steps(bars, markets) for bars in played_bars]
     news = sorted((article_step(article) for article in articles), key=lambda step: step.time_ns)
-    yield from with_clocks(merge([*streams, iter(news)]))
+    timed = with_clocks(merge([*streams, iter(news)]))
+    first = next(timed)  # A clock: nothing that has a time comes before one.
+    history = history_steps((bar for bars in files for bar in bars), before=from_date)
+    return Replay(chain(history, [first], timed), first.time_ns)
+
+
+def _nothing_played(files: Sequence[Sequence[DailyBar]], from_date: int) -> NothingPlayed:
+    last = max((bar.date for bars in files for bar in bars), default=None)
+    found = "no bar at all" if last is None else f"{format_date(last)} as the last date"
+    return NothingPlayed(
+        f"expected a session on {format_date(from_date)} or later, found {found} of the files: name an earlier one "
+        "with --from. Nothing was sent"
+    )
 
 
 def read_news(paths: Iterable[Path], zones: Mapping[str, str] | None = None) -> list[Article]:

@@ -100,7 +100,7 @@ class Batch:
 
 
 async def read_batches_of(
-    kafka: Kafka, topic: str, *, starts: Mapping[int, int] | None = None
+    kafka: Kafka, topic: str, *, starts: Mapping[int, int] | None = None, last: int | None = None
 ) -> AsyncGenerator[Batch, None]:
     """Yield all that a topic holds now, some thousand records at a time.
 
@@ -108,6 +108,7 @@ async def read_batches_of(
         kafka: Where Kafka is.
         topic: Its full name, prefix included.
         starts: Where to begin, by partition; where the log begins later, and of other partitions, with the oldest.
+        last: Of each partition, only about so many records before its end.
 
     Raises:
         BrokersUnreachable: No broker answered.
@@ -117,7 +118,8 @@ async def read_batches_of(
         first: dict[TopicPartition, int] = await consumer.beginning_offsets(partitions)
         ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
         for each in partitions:
-            first[each] = min(max(first[each], (starts or {}).get(each.partition, 0)), ends[each])
+            tail = 0 if last is None else ends[each] - last
+            first[each] = min(max(first[each], (starts or {}).get(each.partition, 0), tail), ends[each])
             consumer.seek(each, first[each])
         total = sum(ends[each] - first[each] for each in partitions)
         while [each for each in partitions if await consumer.position(each) < ends[each]]:

@@ -212,7 +212,7 @@ async def apply(config: Config) -> Applied:
         missing = [spec for spec in wanted if spec.name not in before]
         created = await _create(admin, missing, config.kafka.replication_factor) if missing else ()
         await _until_visible(admin, set(created))
-        problems = await _problems(admin, wanted, config.kafka.prefix)
+        problems = await _problems(admin, wanted, config.kafka)
     existing = tuple(spec.name for spec in wanted if spec.name not in created)
     return Applied(created, existing, tuple(problems))
 
@@ -224,7 +224,7 @@ async def check(config: Config) -> list[Problem]:
         BrokersUnreachable: No broker answered.
     """
     async with connect(config.kafka) as admin:
-        return await _problems(admin, specs(config), config.kafka.prefix)
+        return await _problems(admin, specs(config), config.kafka)
 
 
 def apply_command(prefix: str) -> str:
@@ -310,19 +310,19 @@ async def _until_visible(admin: AIOKafkaAdminClient, names: set[str]) -> None:
         visible = await _partition_counts(admin)
 
 
-async def _problems(admin: AIOKafkaAdminClient, wanted: Sequence[TopicSpec], prefix: str) -> list[Problem]:
+async def _problems(admin: AIOKafkaAdminClient, wanted: Sequence[TopicSpec], kafka: Kafka) -> list[Problem]:
     counts = await _partition_counts(admin)
     present = [spec.name for spec in wanted if spec.name in counts]
     configs = await _configs(admin, present)
     problems: list[Problem] = []
     for spec in wanted:
         if spec.name not in counts:
-            remedy = f"run `{apply_command(prefix)}`"
+            remedy = f"run `{apply_command(kafka.prefix)}`"
             problems.append(Problem(spec.name, "to be there", "nothing", remedy, is_missing=True))
             continue
         if counts[spec.name] != spec.partitions:
             problems.append(_wrong_count(spec, counts[spec.name]))
-        problems.extend(_wrong_configs(spec, configs.get(spec.name)))
+        problems.extend(_wrong_configs(spec, configs.get(spec.name), kafka.bootstrap_servers))
     return problems
 
 
@@ -347,15 +347,16 @@ def _wrong_count(spec: TopicSpec, found: int) -> Problem:
     return Problem(spec.name, f"{spec.partitions} partitions (kafka.partitions)", str(found), remedy)
 
 
-def _wrong_configs(spec: TopicSpec, found: Mapping[str, str] | None) -> list[Problem]:
+def _wrong_configs(spec: TopicSpec, found: Mapping[str, str] | None, servers: str) -> list[Problem]:
     if found is None:
         remedy = "allow this user DESCRIBE_CONFIGS on the topic, or check by hand what architecture and operations say"
         return [Problem(spec.name, "readable settings", "a refusal, so they were not checked", remedy, fatal=False)]
     problems: list[Problem] = []
+    command = f"kafka-configs.sh --bootstrap-server {servers} --alter --topic {spec.name}"
     for name, value in spec.configs.items():
         actual = found.get(name, "nothing")
         if actual != value and not _is_fine(name, value, actual):
-            remedy = f"run `kafka-configs.sh --alter --topic {spec.name} --add-config {name}={value}`"
+            remedy = f"run `{command} --add-config {name}={value}`"
             fatal = _is_fatal(spec.name, name)
             problems.append(Problem(spec.name, f"{name}={value}", actual, remedy, fatal))
     return problems

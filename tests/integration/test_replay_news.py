@@ -10,6 +10,7 @@ import pytest
 
 from streams.calendars import load_markets
 from streams.core.units import parse_date
+from streams.feeds import playing
 from streams.feeds.playing import play
 from streams.feeds.replay import read_news, replay_files
 from streams.feeds.sender import FeedError
@@ -50,8 +51,12 @@ def test_replayed_article_is_joined_on_both_sides(embedded: EmbeddedBroker, pref
     asyncio.run(asyncio.wait_for(work(), 180))
 
 
-def test_replay_with_news_needs_a_worker_and_says_so(embedded: EmbeddedBroker, prefix: str) -> None:
-    """Without one the articles would wait for ever; the error names the command to start."""
+def test_replay_with_news_needs_a_worker_and_says_so(
+    embedded: EmbeddedBroker, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one the articles would wait for ever; what is waited for is told, and the error names the command."""
+    monkeypatch.setattr(playing, "WAITING_TOLD_SECONDS", 0.05)
+    told: list[str] = []
 
     async def work() -> None:
         config = config_for(embedded.bootstrap, prefix)
@@ -60,6 +65,8 @@ def test_replay_with_news_needs_a_worker_and_says_so(embedded: EmbeddedBroker, p
             [BARS], from_date=parse_date("2025-09-29"), markets=load_markets(["XNYS"]), articles=read_news([ARTICLE])
         )
         with pytest.raises(FeedError, match=r"expected a worker to fan out the articles .* start `fiftytwo --prefix"):
-            await play(config, steps, seconds_max=0.5)
+            await play(config, steps, on_waiting=told.append, seconds_max=0.5)
+        command = f"`fiftytwo --prefix {prefix} worker`"
+        assert told == [f"Waiting up to 0.5 s for a worker to fan out the articles: {command} starts one."]
 
     asyncio.run(asyncio.wait_for(work(), 60))

@@ -100,7 +100,8 @@ def test_create_time_on_an_input_topic_is_fatal(config: Config) -> None:
             names.ticks,
             "message.timestamp.type=LogAppendTime",
             "CreateTime",
-            f"run `kafka-configs.sh --alter --topic {names.ticks} --add-config message.timestamp.type=LogAppendTime`",
+            f"run `kafka-configs.sh --bootstrap-server {config.kafka.bootstrap_servers} --alter --topic {names.ticks} "
+            "--add-config message.timestamp.type=LogAppendTime`",
         ),
     )
 

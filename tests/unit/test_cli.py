@@ -14,12 +14,13 @@ from pathlib import Path
 import click
 import pytest
 
-from streams import __version__
+from streams import __version__, feeds
 from streams.cli import EXPECTED, cli, exit_code, expected_failures, run
 from streams.commands.options import HELP_FILE, HELP_PREFIX, HELP_SERVERS, HELP_SET
 from streams.config import ConfigError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
+BARS = str(Path(feeds.__file__).parent / "data" / "XNYS_BABA_daily.csv")
 COMMON = {"--config", "--set", "--bootstrap-servers", "--prefix", "--help"}
 
 
@@ -210,6 +211,10 @@ def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
         (
             ["replay", "bars", __file__, __file__, "--from", "2025-09-11", "--instrument", "X"],
             "expected one file with it",
+        ),
+        (
+            ["replay", "bars", BARS, "--from", "2030-01-01"],
+            "expected a session on 2030-01-01 or later, found 2025-",
         ),
         (["dlq", "show", "ticks-0-15"], "expected a name such as ticks/0/15"),
         (["--set", "kafka.partitions", "config", "show"], "expected SECTION.KEY=VALUE, found 'kafka.partitions'"),

@@ -14,7 +14,7 @@ from streams.core.processor import Processor
 from streams.core.sessions import Markets
 from streams.core.units import NS, format_time, parse_date, parse_time
 from streams.feeds.history import DailyBar, HistoryError, parse_bars
-from streams.feeds.replay import bar_ticks, read_news, replay_files
+from streams.feeds.replay import NothingPlayed, bar_ticks, read_news, replay_files
 from streams.feeds.steps import Step, clock_step, with_clocks
 
 HEADER = "date,open,high,low,close,volume"
@@ -156,7 +156,32 @@ def test_date_that_is_no_session_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "XNYS_A.csv", "2025-09-27,10,11,9,10,4")
 
     with pytest.raises(HistoryError, match=r"XNYS_A\.csv:2: expected a session of XNYS, found 2025-09-27"):
-        next(replay_files([path], from_date=parse_date("2025-09-27"), markets=MARKETS))
+        replay_files([path], from_date=parse_date("2025-09-27"), markets=MARKETS)
+
+
+def test_replay_without_a_session_is_refused(tmp_path: Path) -> None:
+    """With history alone, whatever the news, nothing would be played: the newest date of all files is named."""
+    paths = [
+        write(tmp_path, "XNYS_A.csv", "2025-09-26,10,11,9,10,4", "2025-09-29,10,11,9,10,4"),
+        write(tmp_path, "XHKG_9988.csv", "2025-09-26,10,11,9,10,4"),
+    ]
+
+    with pytest.raises(NothingPlayed, match=r"session on 2025-09-30 or later, found 2025-09-29 as the last date"):
+        replay_files(paths, from_date=parse_date("2025-09-30"), markets=MARKETS)
+
+
+def test_replay_begins_with_its_first_clock(tmp_path: Path) -> None:
+    """The earliest opening of all files, or the second of an article before it."""
+    path = write(tmp_path, "XNYS_A.csv", "2025-09-26,10,11,9,10,4", "2025-09-29,10,11,9,10,4")
+    news = tmp_path / "news.jsonl"
+    news.write_text('{"article_id":"1","source":"wire","title":"T","published_at":"2025-09-27T10:00:00.5Z"}\n')
+    from_date = parse_date("2025-09-29")
+
+    plain = replay_files([path], from_date=from_date, markets=MARKETS)
+    with_news = replay_files([path], from_date=from_date, markets=MARKETS, articles=read_news([news]))
+
+    begins = [format_time(plain.begins_ns), format_time(with_news.begins_ns)]
+    assert begins == ["2025-09-29T13:30:00Z", "2025-09-27T10:00:00Z"]
 
 
 def test_market_that_is_not_loaded_is_refused(tmp_path: Path) -> None:
@@ -166,7 +191,7 @@ def test_market_that_is_not_loaded_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         HistoryError, match=r"expected a market among XNYS, XHKG, found 'XTKS': add it to markets\.mics"
     ):
-        next(replay_files([path], from_date=parse_date("2025-09-26"), markets=MARKETS))
+        replay_files([path], from_date=parse_date("2025-09-26"), markets=MARKETS)
 
 
 def test_articles_come_at_their_own_time(tmp_path: Path) -> None:
