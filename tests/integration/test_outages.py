@@ -96,7 +96,7 @@ def test_output_topic_on_a_full_disk_is_waited_for() -> None:
                 await caught_up(config)
                 proxy.refusal = full_disk(topics.breakouts)
                 await write(config, [*days[100:], *bulky(day)])
-                await eventually(lambda: restarts(worker, "in_doubt") == 2)
+                await eventually(lambda: restarts(worker, "in_doubt") >= 2)
                 before = psutil.Process().memory_info().rss
 
                 await eventually(lambda: restarts(worker, "in_doubt") > config.commits.restarts_max + 1)

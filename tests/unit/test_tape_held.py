@@ -237,6 +237,6 @@ def test_changed_session_survives_a_restart() -> None:
     after = Processor(markets, Rules())
     after.engine = Engine(markets, Rules())
     after.engine.restore(before.engine.export().copy())
-    after.records([{"instrument": "XNYS:BABA", "time": written.time("14:00:00"), "price": "99"}])
+    after.records([{"instrument": "XNYS:BABA", "time": written.time("14:00:00"), "price": "99", "size": "1"}])
 
     assert after.engine.counters()["ticks_out_of_session"] == 1
