@@ -67,7 +67,6 @@ def fold_action(world: World, row: Row, detail: np.void) -> int:
     ex_date = np.int64(detail["date"])
     is_price = detail["numerator"] != detail["denominator"]
     if at >= 0:
-        is_price = is_price or cold["action"][at]["numerator"] != cold["action"][at]["denominator"]
         ex_date = np.int64(cold["action"][at]["ex_date"])
     if detail["withdraw"] != 0:
         if at < 0:

@@ -341,6 +341,16 @@ def test_action_discards_what_was_withheld() -> None:
     assert (documents[2]["ordinal"], documents[2]["revision"], documents[2]["level"]["price"]) == (1, 1, "100")
 
 
+def test_action_that_changes_no_price_settles_nothing_whatever_it_replaces() -> None:
+    """A split of last week is corrected to a spin-off of today: that is no reason for today's gap."""
+    written = script()
+    written.action("2025-09-25", 4, 1)
+    written.tick("09:30:00", "98")
+    written.action(DAY, 1, 1, action="spin_off")
+
+    assert [d["transition"] for d in written.documents("suspected_split")] == ["suspect"]
+
+
 @pytest.mark.parametrize("word", ["bar", "accept"])
 def test_fall_that_is_real_is_released_in_order(word: str) -> None:
     """A bar that states no split, or an operator: late, marked as held, and right."""
