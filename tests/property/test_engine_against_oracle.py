@@ -39,6 +39,7 @@ MIXTURES: dict[str, tuple[str, ...]] = {
     "extended": ("extended", "cancels"),
     "sessions": ("sessions",),
     "everything": FEATURES,
+    "everything, in extended hours too": ("extended", *FEATURES),
 }
 
 CASES = [(mixture, seed) for mixture in MIXTURES for seed in range(EXAMPLES // len(MIXTURES))]
