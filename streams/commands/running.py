@@ -27,7 +27,7 @@ def demo(*, stay: bool, plain: bool) -> None:
 
     It starts an embedded broker on a free port of this machine, the worker beside it, plays real prices and an article,
     and shows what comes out. It ends by itself; with 1, when an expected signal did not come. It has a configuration of
-    its own, and needs the package's extra: pip install 'fiftytwo[demo]'.
+    its own, and needs the package's extra `demo`: pip install '.[demo]' in a clone.
 
     Examples:
       fiftytwo demo
