@@ -25,6 +25,7 @@ from streams.audit.verify import verify
 from streams.calendars import load_markets
 from streams.config import Config
 from streams.kafka import topics as topic_admin
+from streams.kafka.probe import POINTS
 from streams.wire.warm import warm
 from tests.chaos.audit import AuditFailed, agree, name_changes
 from tests.chaos.cluster import Cluster
@@ -139,9 +140,9 @@ async def break_lives(cluster: Cluster, totals: Totals, *, seed: int, crashes: i
 
 
 async def _break_lives(name: str, config: Config, totals: Totals, *, seed: int, crashes: int) -> None:
-    eyes, lives = Eyes(config), Lives(config)
+    eyes, lives = Eyes(config), Lives(config, name=name)
     async with Feeder(config, Story(config, seed=seed + 1), rate=RATE_DIRECT) as feeder:
-        await lives.die(Random(seed), crashes, click.echo)
+        await lives.die(Random(seed), [POINTS[at % len(POINTS)] for at in range(crashes)], click.echo)
         feeder.check()
     try:
         await lives.finish(eyes.caught_up)
