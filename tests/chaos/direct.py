@@ -44,6 +44,9 @@ LIFE_SECONDS_MAX: Final = 20.0
 NO_SNAPSHOTS: Final = Snapshots(interval_s=86_400.0)
 """Longer than a life: what it commits is replayed by the next."""
 
+ALL_SNAPSHOTS: Final = Snapshots(interval_s=0.01, share_max=1.0)
+"""With every commit: what it commits is replayed by nobody."""
+
 FAR: Final = 1 << 62
 
 
@@ -191,7 +194,7 @@ class Lives:
         *,
         until: asyncio.Event | None = None,
         pace_seconds: float = PACE_SECONDS,
-        snapshots: bool = True,
+        snapshots: Snapshots | None = None,
     ) -> bool:
         """Live until a point is reached for the so-many-th time, and return whether it was.
 
@@ -201,9 +204,9 @@ class Lives:
             count: How often the point is reached.
             until: Ends it in order.
             pace_seconds: What lies between two sets of records.
-            snapshots: Whether it takes any before it ends in order.
+            snapshots: When it takes them, if not as configured.
         """
-        config = self._config if snapshots else dataclasses.replace(self._config, snapshots=NO_SNAPSHOTS)
+        config = dataclasses.replace(self._config, snapshots=snapshots or self._config.snapshots)
         left = count
 
         def probe(reached: str) -> None:
@@ -258,7 +261,7 @@ class Lives:
             if point == DURING_REPLAY:
                 # What is replayed lies between snapshot and positions. A life that ended in order, or died with a fresh
                 # snapshot, has left nothing there: one that dies with positions alone comes before.
-                await self._live_beside(seat, AFTER_COMMIT, 1, snapshots=False)
+                await self._live_beside(seat, AFTER_COMMIT, 1, snapshots=NO_SNAPSHOTS)
             if await self._live_beside(seat, point, count):
                 self.crashes[point] += 1
             else:
@@ -269,7 +272,7 @@ class Lives:
 
     # A worker begins again with all its partitions. The other seat of this one must live too: what it left under way
     # when it died last is ended by its next life alone, and is waited for by whoever restores from their common topic.
-    async def _live_beside(self, seat: Seat, point: str, count: int, *, snapshots: bool = True) -> bool:
+    async def _live_beside(self, seat: Seat, point: str, count: int, *, snapshots: Snapshots | None = None) -> bool:
         until = asyncio.Event()
         other = next(other for other in self.seats if other.number == seat.number and other.kind != seat.kind)
         beside = asyncio.create_task(self.live(other, until=until))
