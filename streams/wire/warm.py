@@ -11,6 +11,8 @@ from streams.core.engine import Engine
 from streams.core.instruments import Instruments
 from streams.core.join import Join
 from streams.core.layout import BAR, KIND_BAR, KIND_TICK, RECORD
+from streams.core.ratios import ratios_of
+from streams.core.rows import OUT
 from streams.core.rules import Rules
 from streams.core.sessions import Markets, Sessions
 from streams.core.units import DAY_NS
@@ -62,6 +64,7 @@ def warm_folding() -> None:
     engine.fold(record, np.ones(1, BAR), np.frombuffer(b"\0", np.uint8))
     if engine.counters()["bars"] != 1:
         raise RuntimeError(f"warm: expected one bar to be folded, found {engine.counters()}")
+    ratios_of(np.ones(1, OUT))
     _warm_snapshots(engine)
 
 
