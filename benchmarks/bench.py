@@ -50,7 +50,7 @@ class Field:
         self.job = job
         self.bootstrap = bootstrap
         self.partitions = partitions
-        self.topic = PREFIX + TICKS_TOPIC if job == BREAKOUTS else f"{job}.{workload.ticks}"
+        self.topic = PREFIX + TICKS_TOPIC if job == BREAKOUTS else f"{job}.{workload.first or workload.ticks}"
         self.oracle: Oracle = Breakouts(SESSION_DATE) if job == BREAKOUTS else RunningMaximum()
         self.session = _session(markets)
         self.environment = worker_environment(bootstrap, partitions, KAFKA_PREFIX=PREFIX)
@@ -189,7 +189,12 @@ def _compete(
         for (shape, ticks), group in fields.items():
             is_full, is_binary = shape == FULL, shape == BINARY
             workload = Workload(
-                instruments=options.instruments, ticks=ticks, full=is_full, binary=is_binary, seed=options.seed
+                instruments=options.instruments,
+                ticks=options.ticks,
+                first=ticks if ticks < options.ticks else 0,
+                full=is_full,
+                binary=is_binary,
+                seed=options.seed,
             )
             order = [entry for entry in _turned(group, options.rounds) if (entry[0].name, job, entry[1]) not in done]
             if not order:
@@ -227,7 +232,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the worker and Kafka Streams exactly once, 52-week job")
     parser.add_argument("--rounds", type=int, default=0, help="3, or 1 with --quick")
-    parser.add_argument("--ticks", type=int, default=4_000_000)
+    parser.add_argument("--ticks", type=int, default=12_000_000)
     parser.add_argument("--instruments", type=int, default=2_000)
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--seed", type=int, default=42)

@@ -102,7 +102,7 @@ def measure_rates(bootstrap: str, options: argparse.Namespace) -> dict[str, list
 def measure_latencies(bootstrap: str, options: argparse.Namespace) -> list[Row]:
     """Measure latency at half load with each delivery."""
     market = Market(load_markets([MIC]), options.partitions, options.probes)
-    given = argparse.Namespace(burst=options.burst, loads=HALF)
+    given = argparse.Namespace(burst=options.burst, loads=HALF, rate=0.0)
     return [row for delivery in DELIVERIES for row in asyncio.run(measure_ours(bootstrap, market, given, delivery))]
 
 
@@ -139,7 +139,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cost", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--short", action="store_true", help="little of everything: does it work, not what it costs")
     parser.add_argument("--rounds", type=int, help="of the rate (2)")
-    parser.add_argument("--ticks", type=int, help="of the rate (4,000,000)")
+    parser.add_argument("--ticks", type=int, help="of the rate (12,000,000)")
     parser.add_argument("--instruments", type=int, help="of the rate (2,000)")
     parser.add_argument("--probes", type=int, help="signals of each latency (1,000)")
     parser.add_argument("--burst", type=int, help="trades that the full rate is measured over before (3,000,000)")
@@ -159,7 +159,7 @@ def _options() -> argparse.Namespace:
     }
     whole = {
         "rounds": 2,
-        "ticks": 4_000_000,
+        "ticks": 12_000_000,
         "instruments": 2_000,
         "probes": 1_000,
         "burst": 3_000_000,

@@ -42,6 +42,7 @@ class Load:
     """What was sent.
 
     Attributes:
+        records: How many.
         asked: Records a second that were wanted.
         achieved: Records a second that the broker took.
         cpu_seconds: What the generator itself needed.
@@ -49,6 +50,7 @@ class Load:
         appended: The broker's stamp on each probe, seconds, by instrument and time.
     """
 
+    records: int
     asked: float
     achieved: float
     cpu_seconds: float
@@ -110,9 +112,23 @@ class Generator:
         await self.append({partition: batch_of(records) for partition, records in by_partition.items()})
 
     async def run(
-        self, quiet: dict[int, list[str]], open_ns: int, pending: Sequence[Probe], records_per_second: float
+        self,
+        quiet: dict[int, list[str]],
+        open_ns: int,
+        pending: Sequence[Probe],
+        records_per_second: float,
+        *,
+        seconds: float = 0.0,
     ) -> Load:
-        """Send background trades at a rate, and with them the probes, spread at random over the time they take."""
+        """Send background trades at a rate, and with them the probes, spread at random over the time they take.
+
+        Args:
+            quiet: Instruments of the background trades, by partition.
+            open_ns: Open of their session.
+            pending: The probes.
+            records_per_second: The rate of all.
+            seconds: How long to send at least, where the probes alone take less.
+        """
         random_ = random.Random(52)
         each = max(1, round(records_per_second * SLOT_SECONDS / self._partitions))
         pulses = {
@@ -124,13 +140,13 @@ class Generator:
         slots = {
             number * SLOTS_PER_PROBE + random_.randrange(SLOTS_PER_PROBE): probe for number, probe in enumerate(order)
         }
-        count = len(order) * SLOTS_PER_PROBE
-        seconds = each * self._partitions / records_per_second  # of a slot, exactly: batches hold whole records
+        slot_seconds = each * self._partitions / records_per_second  # exactly: batches hold whole records
+        count = max(len(order) * SLOTS_PER_PROBE, round(seconds / slot_seconds))
         appended: dict[tuple[str, str], float] = {}
         flying: set[asyncio.Task[None]] = set()
         started, cpu = time.monotonic(), time.process_time()
         for slot in range(count):
-            await _until(started + slot * seconds)
+            await _until(started + slot * slot_seconds)
             probe = slots.get(slot)
             batches = {partition: some[slot % VARIANTS].quiet() for partition, some in pulses.items()}
             if probe is not None:
@@ -144,7 +160,7 @@ class Generator:
         await asyncio.gather(*flying)
         wall = time.monotonic() - started
         sent = count * each * self._partitions
-        return Load(records_per_second, sent / wall, time.process_time() - cpu, wall, appended)
+        return Load(sent, records_per_second, sent / wall, time.process_time() - cpu, wall, appended)
 
     async def fill(self, quiet: dict[int, list[str]], open_ns: int, records: int) -> int:
         """Append about so many background trades as fast as they are taken; return how many in each partition."""

@@ -27,12 +27,13 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.contest import running
 from benchmarks.contestants import EXACTLY_ONCE, Entry, kafka_streams
 from benchmarks.generator import Generator, probes
+from benchmarks.held import Step, held_rate
 from benchmarks.loader import BATCH_BYTES, Loader, Published
 from benchmarks.outputs import make_topic, remove_topics
 from benchmarks.progress import end_in_order, other_work, say
 from benchmarks.pulses import bar_of, names
 from benchmarks.receiver import Receiver, receiving
-from benchmarks.running import TICKS_TOPIC, apply_topics, warm_up, worker_environment, worker_run
+from benchmarks.running import TICKS_TOPIC, apply_topics, consumed, warm_up, worker_environment, worker_run
 from benchmarks.workload import MIC, SESSION_DATE
 from streams.calendars import load_markets
 from streams.core.sessions import Markets
@@ -143,12 +144,10 @@ async def measure_ours(bootstrap: str, market: Market, options: argparse.Namespa
     rows: list[Row] = []
     async with feeding(bootstrap, prefix + TICKS_TOPIC, market, options.burst) as (generator, published):
         with worker_run(environment, published, say, cores={(os.cpu_count() or 1) - 1}) as run:
-            if run.records == 0:
-                raise SystemExit("expected a burst that takes a while, found its end at once: use more --burst")
-            rate = run.records / run.wall_seconds
             label = f"Fiftytwo, {delivery.replace('_', ' ')}"
-            print(f"{label}: full rate {rate:,.0f}/s over {run.records:,} records", flush=True)
             with receiving(bootstrap, prefix + SIGNALS, market.partitions) as receiver:
+                rate = options.rate or await _held(generator, market, run.port, prefix + TICKS_TOPIC)
+                print(f"{label}: full rate {rate:,.0f}/s, held", flush=True)
                 number = 0
                 for where, instruments in (("one partition", market.in_one), ("all partitions", market.in_all)):
                     for load in options.loads:
@@ -158,6 +157,15 @@ async def measure_ours(bootstrap: str, market: Market, options: argparse.Namespa
                         print(line(rows[-1]), flush=True)
     remove_topics(bootstrap, lambda name: name.startswith(prefix))
     return rows
+
+
+async def _held(generator: Generator, market: Market, port: int, topic: str) -> float:
+    def tell(step: Step) -> None:
+        how = "held" if step.is_held else f"not held: {step.achieved:,.0f} taken, read {step.drain_seconds:.2f} s later"
+        print(f"  {step.asked:,.0f} ticks/s {how}", flush=True)
+
+    _, open_ns, _ = market.session(0)
+    return await held_rate(generator, market.quiet, open_ns, lambda: consumed(port, topic), tell)
 
 
 async def measure_kafka_streams(bootstrap: str, market: Market, options: argparse.Namespace) -> list[Row]:
@@ -261,6 +269,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--probes", type=int, default=1_000, help="signals in each measurement, 50 a second")
     parser.add_argument("--burst", type=int, default=3_000_000, help="trades that the full rate is measured over")
+    parser.add_argument("--rate", type=float, default=0.0, help="the full rate, instead of finding the one held")
     parser.add_argument("--loads", type=float, nargs="*", default=list(LOADS))
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument(

@@ -119,7 +119,8 @@ async def publish(
             await _append_all(loader, bars(workload, markets), observe)
         history = loader.records
         loader = Loader(producer, topic, partitions, batch_records=batch_records)
-        progress(f"publishing {workload.ticks:,} ticks")
+        count = workload.first or workload.ticks
+        progress(f"publishing {count:,} ticks")
         pending = [] if trades_only else clocks(workload, markets)
         fed = 0
         for chunk in ticks(workload, markets):
@@ -130,7 +131,7 @@ async def publish(
                 fed += 1
                 if observe is not None:
                     observe(said)
-            progress(f"published {fed:,} of {workload.ticks:,} ticks")
+            progress(f"published {fed:,} of {count:,} ticks")
         for _, value in pending:
             await loader.append(None, value)
         await loader.flush()

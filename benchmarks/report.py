@@ -40,6 +40,8 @@ def main() -> int:
         replace_measured(ROOT / "README.md", short(report))
     if (report := _read(folder / "latency.json")) is not None:
         sections.append(latency([LatencyRow(**row) for row in report["rows"]], report["machine"]))
+    if (report := _read(folder / "cost.json")) is not None:
+        sections.append(cost(report))
     if (report := _read(folder / "shapes.json")) is not None:
         sections.append(growth([Point(**point) for point in report["points"]], report["machine"]))
         shutil.copy(folder / "shapes.svg", ROOT / SHAPES_PICTURE)
@@ -67,7 +69,8 @@ def short(report: dict[str, Any]) -> str:
     ):
         if some:
             lines += [f"| {title} | ticks/s | durability |", "|---|--:|---|", *map(_short_line, some), ""]
-    note = f"{report['ticks']:,} ticks of {report['instruments']:,} instruments; {report['machine']}."
+    ticks = f"{report['ticks']:,} ticks of {report['instruments']:,} instruments, the slower ones the first of them"
+    note = f"{ticks}; {report['machine']}."
     return "\n".join([f"![Ticks a second]({PICTURE})", "", *lines, note])
 
 
@@ -76,6 +79,12 @@ def latency(rows: Sequence[LatencyRow], machine: str) -> str:
     return "\n".join(
         ["### From tick to signal", "", f"{machine}.", "", *TABLE_HEAD, *(latency_line(row) for row in rows)]
     )
+
+
+def cost(report: dict[str, Any]) -> str:
+    """Return what exactly once costs, a line a figure."""
+    lines = [f"- {line[0].upper()}{line[1:]}." for line in report["summary"]]
+    return "\n".join(["### What exactly once costs", "", f"{report['machine']}.", "", *lines])
 
 
 def growth(points: Sequence[Point], machine: str) -> str:

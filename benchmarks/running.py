@@ -65,6 +65,8 @@ class Run:
     after: dict[str, float]
     signals: int
     """In the whole session."""
+    port: int
+    """Where it says how far it is, for as long as it runs."""
 
 
 def measure_worker(
@@ -114,7 +116,12 @@ def worker_run(
     whole = os.environ | environment | {"FIFTYTWO_WEB_PORT": str(port)}
     with _worker([*COMMAND, "worker"], whole, cores) as process:
         samples = list(_samples(process, port, prefix + TICKS_TOPIC, published, progress))
-        yield _summary(samples, published, _peak_memory(process, samples))
+        yield _summary(samples, published, _peak_memory(process, samples), port)
+
+
+def consumed(port: int, topic: str) -> float:
+    """Return how many records of a topic a running worker has read since it is live, 0 where it does not answer."""
+    return (_scrape(port) or {}).get(f"fiftytwo_records_consumed_total/{topic}", 0.0)
 
 
 @contextmanager
@@ -201,7 +208,7 @@ def _peak_memory(process: psutil.Process, samples: list[Sample]) -> int:
     return int(max(sample.metrics.get("process_resident_memory_bytes", 0.0) for sample in samples))
 
 
-def _summary(samples: list[Sample], published: Published, memory: int) -> Run:
+def _summary(samples: list[Sample], published: Published, memory: int, port: int) -> Run:
     started = next(sample for sample in samples if sample.records > 0)
     begun = next(sample for sample in samples if _is_past(sample, published, 0.0))
     first = next(sample for sample in samples if _is_past(sample, published, OPENING_SHARE))
@@ -217,6 +224,7 @@ def _summary(samples: list[Sample], published: Published, memory: int) -> Run:
         before=first.metrics,
         after=last.metrics,
         signals=int(_signals(samples[-1])),
+        port=port,
     )
 
 

@@ -33,6 +33,7 @@ class Workload:
     Attributes:
         instruments: Number of instruments.
         ticks: Number of trades in the session.
+        first: Generate only so many of them, the first ones, in whole hundred thousands; 0 for all.
         history_sessions: Number of daily bars of each instrument before the session.
         clock_seconds: Distance of two clock records, in event time.
         full: Trades name their conditions, tape, venue and trade id too.
@@ -44,6 +45,7 @@ class Workload:
 
     instruments: int = 2_000
     ticks: int = 4_000_000
+    first: int = 0
     history_sessions: int = 262
     clock_seconds: int = 60
     full: bool = False
@@ -101,7 +103,7 @@ def ticks(workload: Workload, markets: Markets) -> Iterator[Chunk]:
     keys = [name.encode() for name in names]
     instrument, cents, times = _walk(workload, span_ns)
     sizes = np.random.default_rng(workload.seed + 2).integers(1, 20, workload.ticks) * 100
-    for start in range(0, workload.ticks, CHUNK):
+    for start in range(0, workload.first or workload.ticks, CHUNK):
         part = slice(start, start + CHUNK)
         second, nanosecond = np.divmod(times[part], NS_SECOND)
         columns = zip(

@@ -38,13 +38,12 @@ from streams.core.layout import (
     VERDICT_NAMES,
     WINDOW_NAMES,
 )
+from streams.core.ratios import DISTANCE, FIRST_RETURN, NEARNESS, RATIO_DIGITS, ratio, ratios_of
 from streams.core.rows import OUT
 from streams.core.rules import RULES_VERSION
 from streams.core.units import format_date
 
 NAMESPACE: Final = UUID("14cf0421-c16e-56e4-953d-02cda238d903")
-RATIO_DIGITS: Final = 6
-_RATIO_ONE: Final[int] = 10**RATIO_DIGITS
 BASIS: Final = "intraday"
 BASIS_CLOSE: Final = "close"
 SCOPE: Final = SCOPE_NAMES[0]
@@ -58,13 +57,10 @@ _OUT_FIELDS: Final = tuple(
 # One output as a tuple whose fields are named as those of the array: a type that no checker can know.
 _Plain: TypeAlias = Any
 _Output: _Plain = namedtuple("_Output", OUT.names or ())  # type: ignore[misc]  # names that are not written here
-RETURN_FAMILIES: Final = (
-    FAMILY_SESSION_RETURN,
-    FAMILY_MTD,
-    FAMILY_YTD,
-    FAMILY_ROC_5,
-    FAMILY_ROC_20,
-    FAMILY_ROC_60,
+# The returns that a breakout carries: name, and number among the measures.
+_RETURNS: Final = tuple(
+    (FAMILY_NAMES[family], family - FIRST_MEASURE)
+    for family in (FAMILY_SESSION_RETURN, FAMILY_MTD, FAMILY_YTD, FAMILY_ROC_5, FAMILY_ROC_20, FAMILY_ROC_60)
 )
 
 
@@ -193,19 +189,11 @@ class Signal(NamedTuple):
 
 def signals_of(folded: Folded, engine: Engine) -> list[Signal]:
     """Return the transitions of a fold as signals, in order."""
-    return [_signal(output, engine) for output in _plain(folded.signals)] if len(folded.signals) else []
-
-
-def ratio(numerator: int, denominator: int) -> float | None:
-    """Return numerator / denominator rounded half-even to six decimals, exactly; None when the denominator is 0."""
-    if denominator == 0:
-        return None
-    scaled = numerator * _RATIO_ONE
-    quotient = scaled // denominator
-    twice_rest = 2 * (scaled - quotient * denominator)
-    if twice_rest > denominator or (twice_rest == denominator and quotient % 2):
-        quotient += 1
-    return quotient / _RATIO_ONE
+    outputs = folded.signals
+    if not len(outputs):
+        return []
+    ratios = ratios_of(outputs).tolist()
+    return [_signal(output, some, engine) for output, some in zip(_plain(outputs), ratios, strict=True)]
 
 
 @lru_cache(maxsize=65_536)
@@ -243,7 +231,7 @@ def _plain(outputs: np.ndarray) -> Iterator[_Plain]:
     return map(_Output._make, zip(*columns, strict=True))
 
 
-def _signal(output: _Plain, engine: Engine) -> Signal:
+def _signal(output: _Plain, ratios: list[float], engine: Engine) -> Signal:
     number: int = output.family
     family = FAMILY_NAMES[number] if number < FIRST_LOOKBACK else engine.rules.family_name(number)
     side = SIDE_NAMES[output.side]
@@ -258,30 +246,31 @@ def _signal(output: _Plain, engine: Engine) -> Signal:
     is_measure = FIRST_MEASURE <= number < FIRST_MEASURE + MEASURE_COUNT
     is_breakout = not is_measure and number != FAMILY_SUSPECTED_SPLIT and number != FAMILY_HELD_PRINT
     symbol = output.symbol.decode("ascii") or instrument.partition(":")[2]
+    # In the order of the fields: by name it takes five times as long.
     return Signal(
-        signal_id=name,
-        event_id=event_id(name, transition, revision),
-        revision=revision,
-        transition=transition,
-        family=family,
-        side=side,
-        ordinal=ordinal,
-        instrument=instrument,
-        session_date=session_date,
-        event_ns=output.event_ns,
-        price=output.price or None,
-        trigger=_trade(output),
-        breakout=_breakout(output, engine) if is_breakout else None,
-        measure=_measure(output, engine) if is_measure else None,
-        suspicion=_suspicion(output) if number == FAMILY_SUSPECTED_SPLIT else None,
-        basis=basis,
-        scope=scope,
-        symbol=symbol,
-        held=bool(output.held),
-        halt=HALT_NAMES[output.halt],
-        rules=RULES_VERSION,
-        calendar=engine.markets.version,
-        record=output.record,
+        name,
+        event_id(name, transition, revision),
+        revision,
+        transition,
+        family,
+        side,
+        ordinal,
+        instrument,
+        session_date,
+        output.event_ns,
+        output.price or None,
+        _trade(output),
+        _breakout(output, ratios, engine) if is_breakout else None,
+        _measure(output, ratios, engine) if is_measure else None,
+        _suspicion(output) if number == FAMILY_SUSPECTED_SPLIT else None,
+        basis,
+        scope,
+        symbol,
+        bool(output.held),
+        HALT_NAMES[output.halt],
+        RULES_VERSION,
+        engine.markets.version,
+        output.record,
     )
 
 
@@ -291,45 +280,55 @@ def _trade(output: _Plain) -> Trade:
     return Trade(output.trigger_ns, output.trigger_price, trade_id or None, tuple(conditions))
 
 
-def _breakout(output: _Plain, engine: Engine) -> Breakout:
+def _breakout(output: _Plain, ratios: list[float], engine: Engine) -> Breakout:
     price = output.price
     level = output.level
     atr = output.atr
-    returns: dict[str, float | None] = {}
-    for family in RETURN_FAMILIES:
-        base = output.base[family - FIRST_MEASURE]
-        returns[FAMILY_NAMES[family]] = ratio(price - base, base) if price else None
+    bases = output.base
+    returns = {
+        name: _known(ratios[FIRST_RETURN + number], price - bases[number], bases[number]) if price else None
+        for name, number in _RETURNS
+    }
     return Breakout(
-        trigger_kind=TRIGGER_NAMES[output.kind],
-        level=Level(
-            price=level,
-            session_date=output.level_date,
-            base_price=output.base_level,
-            lookback=engine.rules.family_lookback(output.family),
-            window_start=output.window_start,
-            window_end=output.window_end,
-            sessions=output.sessions,
-            sessions_expected=output.sessions_expected,
-            window_status=WINDOW_NAMES[output.window_status],
-            age_sessions=output.level_age,
-            source_price=output.level_raw,
-            adjustment=(output.level_numerator, output.level_denominator),
-            extreme_unknown=bool(output.level_unknown),
-        ),
-        gap=bool(output.gap),
-        fresh=bool(output.fresh),
-        streak=output.streak,
-        failed=bool(output.failed),
-        recovered=bool(output.recovered),
-        reason=REASON_NAMES[output.reason],
-        verdict=VERDICT_NAMES[output.verdict],
-        degraded=bool(output.degraded),
-        close_source=CLOSE_NAMES[output.close_source],
-        distance=ratio(price - level, level) if price else None,
-        distance_atr=round((price - level) / atr, RATIO_DIGITS) if price and atr else None,
-        nearness=ratio(price, level) if price else None,
-        returns=returns,
+        TRIGGER_NAMES[output.kind],
+        _level(output, engine),
+        bool(output.gap),
+        bool(output.fresh),
+        output.streak,
+        bool(output.failed),
+        bool(output.recovered),
+        REASON_NAMES[output.reason],
+        VERDICT_NAMES[output.verdict],
+        bool(output.degraded),
+        CLOSE_NAMES[output.close_source],
+        _known(ratios[DISTANCE], price - level, level) if price else None,
+        round((price - level) / atr, RATIO_DIGITS) if price and atr else None,
+        _known(ratios[NEARNESS], price, level) if price else None,
+        returns,
     )
+
+
+def _level(output: _Plain, engine: Engine) -> Level:
+    return Level(
+        output.level,
+        output.level_date,
+        output.base_level,
+        engine.rules.family_lookback(output.family),
+        output.window_start,
+        output.window_end,
+        output.sessions,
+        output.sessions_expected,
+        WINDOW_NAMES[output.window_status],
+        output.level_age,
+        output.level_raw,
+        (output.level_numerator, output.level_denominator),
+        bool(output.level_unknown),
+    )
+
+
+# A ratio that the batch could not tell is not a number, and so not equal to itself.
+def _known(found: float, numerator: int, denominator: int) -> float | None:
+    return found if found == found else ratio(numerator, denominator)
 
 
 def _suspicion(output: _Plain) -> Suspicion:
@@ -343,20 +342,21 @@ def _suspicion(output: _Plain) -> Suspicion:
     )
 
 
-def _measure(output: _Plain, engine: Engine) -> Measure:
+def _measure(output: _Plain, ratios: list[float], engine: Engine) -> Measure:
     family = FAMILY_NAMES[output.family]
-    base = output.base[output.family - FIRST_MEASURE]
+    number = output.family - FIRST_MEASURE
+    base = output.base[number]
     price = output.price
     enter, leave = engine.rules.threshold(family)
     is_return = output.family > FAMILY_PROXIMITY_LOW
     sign = -1 if is_return and SIDE_NAMES[output.side] == "down" else 1
     value = None
     if output.transition != TRANSITION_EXPIRED:
-        value = ratio(price - base if is_return else price, base)
+        value = _known(ratios[FIRST_RETURN + number], price - base, base) if is_return else ratio(price, base)
     return Measure(
         value=value,
         base_price=base,
-        base_date=output.base_date[output.family - FIRST_MEASURE],
+        base_date=output.base_date[number],
         enter=sign * float(enter),
         exit=sign * float(leave) if leave else None,
     )

@@ -92,6 +92,7 @@ def parse_time(text: str) -> int:
     return time_ns
 
 
+@lru_cache(maxsize=4_096)  # A signal writes its time twice, and that of its trigger in each of its transitions.
 def format_time(time_ns: int) -> str:
     """Return nanoseconds since 1970 as an RFC 3339 time in UTC: nine digits of fraction, or none for a whole second.
 
@@ -150,7 +151,7 @@ def days_since_1970(year: int, month: int, day: int) -> int:
     return era * 146_097 + day_of_era - 719_468
 
 
-@lru_cache(maxsize=1024)  # One signal writes the same second several times, and signals come close together.
+@lru_cache(maxsize=1024)  # Signals come close together.
 def _format_second(second: int) -> str:
     date, in_day = divmod(second, 86_400)
     minutes, second = divmod(in_day, 60)

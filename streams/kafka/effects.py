@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 Place = tuple[str, int]
 """A topic and a partition."""
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One record to be written.
+class Output(NamedTuple):
+    """One record to be written: a tuple, which is made in a quarter of the time of a frozen object.
 
     Attributes:
         replaces: Of several outputs with the same non-empty name only the last needs to be written.

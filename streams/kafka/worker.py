@@ -76,6 +76,10 @@ EXPECTED: Final = (
 # thread's own holds only three such fetches, and leaves the rest of itself unused.
 _MALLOPT: Final = ((-1, 512 << 20), (-2, 64 << 20), (-3, 1 << 30), (-8, 1))
 
+SWITCH_SECONDS: Final = 0.0005
+"""How long the thread that fetches waits for the other's lock: ten times less than Python's own 5 ms. While signals are
+encoded it then gets round twice as often, at no cost that could be measured."""
+
 
 class WorkerRefused(RuntimeError):
     """The worker cannot start; the text says what was expected, what was found and what to do."""
@@ -271,6 +275,7 @@ def run_worker(config: Config, *, probe: Probe = passed) -> int:
     """
     configure(config.log.level, config.log.format)
     tune_allocator()
+    sys.setswitchinterval(SWITCH_SECONDS)
     return asyncio.run(_run(config, probe))
 
 

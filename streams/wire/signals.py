@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from streams.core.layout import HALT_LIMIT_STATE, HALT_NAMES
-from streams.core.signals import Signal, Trade
+from streams.core.signals import Level, Signal, Trade
 from streams.core.units import format_date, format_decimal, format_time
 
 BREAKOUTS: Final = "signals.breakouts.v1"
 MOMENTUM: Final = "signals.momentum.v1"
 SEQUENCE_DIGITS: Final = 10
 _PROVISIONAL: Final = HALT_NAMES[HALT_LIMIT_STATE]
+_VERSION_HEADER: Final = ("ce_specversion", b"1.0")
+_CONTENT_HEADER: Final = ("content-type", b"application/json")
+_REPEATED_MAX: Final = 4_096  # Open signals whose levels and triggers are kept encoded, a kilobyte each.
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """One record to be written: the topic's name without the configured prefix, key, value and headers."""
 
     topic: str
@@ -53,7 +55,7 @@ def encode(signal: Signal, *, source: str) -> Encoded:
         schema=f"{kind}-signal",
         revision=signal.revision,
     )
-    return Encoded(topic, signal.instrument.encode(), orjson.dumps(document(signal)), headers)
+    return Encoded(topic, signal.instrument.encode(), orjson.dumps(_document(signal)), headers)
 
 
 def cloud_event_headers(
@@ -61,22 +63,32 @@ def cloud_event_headers(
 ) -> list[tuple[str, bytes]]:
     """Return the CloudEvents 1.0 headers of a record in binary content mode."""
     subject = instrument.encode()
+    of_source, of_type, of_schema = _repeated_headers(source, event_type, schema)
     return [
-        ("ce_specversion", b"1.0"),
+        _VERSION_HEADER,
         ("ce_id", event_id.encode()),
-        ("ce_source", source.encode()),
-        ("ce_type", event_type.encode()),
+        of_source,
+        of_type,
         ("ce_time", format_time(event_ns).encode()),
         ("ce_subject", subject),
-        ("ce_dataschema", b"urn:fiftytwo:schema:%b:v1" % schema.encode()),
+        of_schema,
         ("ce_partitionkey", subject),
         ("ce_sequence", b"%0*d" % (SEQUENCE_DIGITS, revision)),
-        ("content-type", b"application/json"),
+        _CONTENT_HEADER,
     ]
 
 
-def document(signal: Signal) -> dict[str, Any]:
-    """Return a signal's JSON value as a dictionary, keys in the order of the wire."""
+# Those that a few hundred kinds of records share.
+@lru_cache(maxsize=1_024)
+def _repeated_headers(source: str, event_type: str, schema: str) -> tuple[tuple[str, bytes], ...]:
+    return (
+        ("ce_source", source.encode()),
+        ("ce_type", event_type.encode()),
+        ("ce_dataschema", f"urn:fiftytwo:schema:{schema}:v1".encode()),
+    )
+
+
+def _document(signal: Signal) -> dict[str, Any]:
     value: dict[str, Any] = {
         "signal_id": signal.signal_id,
         "revision": signal.revision,
@@ -108,25 +120,9 @@ def document(signal: Signal) -> dict[str, Any]:
 def _breakout(signal: Signal) -> dict[str, Any]:
     breakout = signal.breakout
     assert breakout is not None
-    level = breakout.level
     return {
-        "trigger": {**_trade(signal.trigger), "kind": breakout.trigger_kind},
-        "level": {
-            "price": format_decimal(level.price),
-            "session_date": format_date(level.session_date),
-            "base_price": format_decimal(level.base_price),
-            "lookback": level.lookback,
-            "window_start": format_date(level.window_start),
-            "window_end": format_date(level.window_end),
-            "sessions": level.sessions,
-            "sessions_expected": level.sessions_expected,
-            "window_status": level.window_status,
-            "includes_today": False,
-            "adjustment": "splits",
-            "adjustment_factor": f"{level.adjustment[0]}/{level.adjustment[1]}",
-            "source_price": format_decimal(level.source_price),
-            "extreme_unknown": level.extreme_unknown,
-        },
+        "trigger": _trigger(signal.trigger, breakout.trigger_kind),
+        "level": _level(breakout.level),
         "reason": breakout.reason,
         "verdict": breakout.verdict,
         "degraded": breakout.degraded,
@@ -140,10 +136,37 @@ def _breakout(signal: Signal) -> dict[str, Any]:
             "distance": breakout.distance,
             "distance_atr": breakout.distance_atr,
             "nearness": breakout.nearness,
-            "base_length_sessions": level.age_sessions,
+            "base_length_sessions": breakout.level.age_sessions,
             **breakout.returns,
         },
     }
+
+
+# Every transition of a signal repeats its trigger and its level, so they are encoded once.
+@lru_cache(maxsize=_REPEATED_MAX)
+def _trigger(trade: Trade, kind: str) -> orjson.Fragment:
+    return orjson.Fragment(orjson.dumps({**_trade(trade), "kind": kind}))
+
+
+@lru_cache(maxsize=_REPEATED_MAX)
+def _level(level: Level) -> orjson.Fragment:
+    value = {
+        "price": format_decimal(level.price),
+        "session_date": format_date(level.session_date),
+        "base_price": format_decimal(level.base_price),
+        "lookback": level.lookback,
+        "window_start": format_date(level.window_start),
+        "window_end": format_date(level.window_end),
+        "sessions": level.sessions,
+        "sessions_expected": level.sessions_expected,
+        "window_status": level.window_status,
+        "includes_today": False,
+        "adjustment": "splits",
+        "adjustment_factor": f"{level.adjustment[0]}/{level.adjustment[1]}",
+        "source_price": format_decimal(level.source_price),
+        "extreme_unknown": level.extreme_unknown,
+    }
+    return orjson.Fragment(orjson.dumps(value))
 
 
 def _measure(signal: Signal) -> dict[str, Any]:

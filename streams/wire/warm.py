@@ -12,6 +12,7 @@ from streams.core.engine import Engine
 from streams.core.instruments import Instruments
 from streams.core.join import Join
 from streams.core.layout import BAR, DETAIL, KIND_BAR, KIND_TICK, MARKET, RECORD, RING_BARS, SESSION
+from streams.core.ratios import ratios_of
 from streams.core.rows import COLD, HOT, OUT, PARTITION, TAPE, TRADE, WARM
 from streams.core.rules import RULES, Rules
 from streams.core.sessions import Markets, Sessions
@@ -96,6 +97,7 @@ def warm_folding() -> None:
     engine.fold(record, np.ones(1, BAR), np.frombuffer(b"\0", np.uint8))
     if engine.counters()["bars"] != 1:
         raise RuntimeError(f"warm: expected one bar to be folded, found {engine.counters()}")
+    ratios_of(np.ones(1, OUT))
     _warm_snapshots(engine)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import random
 import re
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from benchmarks.answers import Breakouts, RunningMaximum, judge
 from benchmarks.contest import Timing
 from benchmarks.contestants import BREAKOUTS, CONTESTANTS, Contestant
 from benchmarks.generator import probes
+from benchmarks.held import DRAIN_SECONDS_MAX, STEP_SECONDS, Step, highest_held
 from benchmarks.pulses import Pulse, bar_of, batch_of, names, partition_of
 from benchmarks.toolchain import PEERS
 from benchmarks.workload import MIC, Workload, ticks
@@ -94,8 +97,8 @@ def test_wrong_contestant_is_struck_out_and_spoils_the_closing_line() -> None:
     report = results.summary(found, [ours, peer], 1_000, 2, "a machine")
 
     assert results.closing_line(report) == "bench: ours 3000/s peer 300/s ratio 10.0 correct no"
-    assert f"| ~~{peer.name}~~ | ~~300~~ |" in results.table(report)
-    assert f"| {ours.name} | 3,000 | 1,500 |" in results.table(report)
+    assert f"| ~~{peer.name}~~ | ~~1,000~~ | ~~300~~ |" in results.table(report)
+    assert f"| {ours.name} | 1,000 | 3,000 | 1,500 |" in results.table(report)
 
 
 def test_contestant_that_could_not_run_is_named_with_its_reason() -> None:
@@ -104,7 +107,53 @@ def test_contestant_that_could_not_run_is_named_with_its_reason() -> None:
 
     report = results.summary([results.not_run(peer, 0, "expected Java\nfound none")], [peer], 1, 1, "a machine")
 
-    assert f"| {peer.name} | not run: expected Java |" in results.table(report)
+    assert f"| {peer.name} | 1 | not run: expected Java |" in results.table(report)
+
+
+def test_slower_contestants_read_the_first_of_the_same_ticks() -> None:
+    """A prefix is what the others read first, to the byte, and its length stands in the table."""
+    markets = load_markets([MIC])
+    whole = Workload(instruments=3, ticks=200_000, history_sessions=20)
+
+    read = [chunk.values for chunk in ticks(dataclasses.replace(whole, first=100_000), markets)]
+
+    assert read == [next(ticks(whole, markets)).values]
+    short = [one for one in CONTESTANTS if one.ticks_max is not None]
+    report = results.summary([result(short[0], 1, RIGHT)], short[:1], 12_000_000, 3, "a machine")
+    assert f"| {short[0].name} | {short[0].ticks_max:,} |" in results.table(report)
+
+
+@pytest.mark.parametrize("capacity", [150_000, 250_000, 1_000_000, 3_000_000])
+def test_held_rate_is_the_highest_without_a_backlog(capacity: int) -> None:
+    """It is found from below, to a third at worst, and nothing passes for held that leaves a backlog."""
+    tried: list[Step] = []
+
+    found = asyncio.run(highest_held(machine_of(capacity), tried.append))
+
+    assert capacity / 1.3 <= found <= capacity * (1 + DRAIN_SECONDS_MAX / STEP_SECONDS)
+    assert found == max(step.asked for step in tried if step.is_held)
+
+
+def test_no_rate_is_named_where_none_is_held() -> None:
+    """A machine that is too busy for the lowest rate gets no figure."""
+    with pytest.raises(RuntimeError, match="to be held, found a backlog"):
+        asyncio.run(highest_held(machine_of(10_000), lambda step: None))
+
+
+@pytest.mark.parametrize(
+    ("step", "is_held"),
+    [(Step(100.0, 98.0, 0.2), True), (Step(100.0, 90.0, 0.0), False), (Step(100.0, 100.0, 0.3), False)],
+)
+def test_rate_is_held_when_neither_generator_nor_worker_falls_behind(step: Step, is_held: bool) -> None:
+    """Who sends less than was asked for measures another load; who reads on for long has a backlog."""
+    assert step.is_held == is_held
+
+
+def machine_of(capacity: float) -> Callable[[float], Awaitable[Step]]:
+    async def attempt(rate: float) -> Step:
+        return Step(rate, rate, max(0.0, rate - capacity) * STEP_SECONDS / capacity)
+
+    return attempt
 
 
 def test_every_requirement_of_a_peer_is_pinned() -> None:

@@ -20,7 +20,7 @@ from streams.core.rules import Rules
 from streams.core.signals import signals_of
 from streams.kafka.terms import Terms, adopt
 from streams.wire.batches import frame_values
-from streams.wire.signals import document
+from streams.wire.signals import encode
 from streams.wire.snapshot_writer import SnapshotWriter
 from streams.wire.snapshots import collect
 from streams.wire.ticks import TickDecoder
@@ -294,7 +294,7 @@ def test_scope_switched_on_begins_with_the_bars_that_are_known() -> None:
     processor.clock("2025-09-30T13:30:00Z")
     processor.tick(written.instrument, "2025-09-30T13:30:00Z", "100.5", conditions=["@"])
 
-    told = [document(signal) for signal in processor.signals()]
+    told = [json.loads(encode(signal, source="/test").value) for signal in processor.signals()]
     assert [(each["scope"], each["price"]) for each in told if each["family"] == "high_52w"] == [
         ("extended", "101"),
         ("regular", "100.5"),
@@ -336,5 +336,5 @@ def test_prices_of_a_bar_without_a_trade_are_nobodys() -> None:
     signals = signals_of(engine.fold(decoded.records, decoded.bars, decoded.buffer, decoded.details), engine)
 
     assert decoded.rejected == []
-    lows = [document(signal) for signal in signals if signal.family == "low_52w"]
+    lows = [json.loads(encode(signal, source="/test").value) for signal in signals if signal.family == "low_52w"]
     assert [(each["scope"], each["level"]["price"]) for each in lows] == [("regular", "50"), ("extended", "50")]
