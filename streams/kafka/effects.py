@@ -18,8 +18,7 @@ class Output(NamedTuple):
 
     Attributes:
         replaces: Of several outputs with the same non-empty name only the last needs to be written.
-        family: Family of the signal, empty for what is no signal.
-        transition: Its transition.
+        labels: Family, scope and transition of the signal, by which it is counted; empty for what is no signal.
         append_ns: The broker's stamp on the input record that caused it.
         reason: Why an input record was put aside, empty for what is no dead letter.
         source: The input topic of a dead letter.
@@ -32,8 +31,7 @@ class Output(NamedTuple):
     headers: list[tuple[str, bytes | None]]
     timestamp_ms: int | None = None
     replaces: str = ""
-    family: str = ""
-    transition: str = ""
+    labels: tuple[str, ...] = ()
     append_ns: int = 0
     reason: str = ""
     source: str = ""

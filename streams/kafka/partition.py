@@ -286,7 +286,7 @@ class PartitionRuntime:
         if not (opens or self.is_live):
             return []
         encoded = encode(signal, source=self._settings.source)
-        outputs = [self._output(encoded, append_ns, family=signal.family, transition=signal.transition)]
+        outputs = [self._output(encoded, append_ns, labels=(signal.family, signal.scope, signal.transition))]
         if opens:
             outputs.append(self._enriched(self.join.open(signal, encoded.value), append_ns))
         return outputs
@@ -295,9 +295,7 @@ class PartitionRuntime:
         encoded = encode_enriched(enriched, source=self._settings.source)
         return self._output(encoded, append_ns, replaces=enriched.signal_id)
 
-    def _output(
-        self, encoded: Encoded, append_ns: int, *, replaces: str = "", family: str = "", transition: str = ""
-    ) -> Output:
+    def _output(self, encoded: Encoded, append_ns: int, *, replaces: str = "", labels: tuple[str, ...] = ()) -> Output:
         topic = self._settings.topics.prefix + encoded.topic
         headers: list[tuple[str, bytes | None]] = [*encoded.headers]
         return Output(
@@ -307,8 +305,7 @@ class PartitionRuntime:
             encoded.value,
             headers,
             replaces=replaces,
-            family=family,
-            transition=transition,
+            labels=labels,
             append_ns=append_ns,
         )
 

@@ -102,7 +102,7 @@ class Metrics:
         )
         self._lost = self._counter("offsets_lost", "Offsets of inputs that retention removed unread.", "topic")
         self._signals = self._counter(
-            "signals", "Transitions of signals written and acknowledged.", "family", "transition"
+            "signals", "Transitions of signals written and acknowledged.", "family", "scope", "transition"
         )
         self._engine = {name: self._counter(name, text) for name, text in ENGINE_COUNTERS.items()}
         self._join = self._counter("join_events", "What the join of signals and articles did.", "event")
@@ -189,9 +189,9 @@ class Metrics:
         """Count offsets that retention removed before they were read, found at a start."""
         self._lost.labels(topic).inc(count)
 
-    def signals_produced(self, family: str, transition: str, count: int = 1) -> None:
+    def signals_produced(self, family: str, scope: str, transition: str, *, count: int = 1) -> None:
         """Count transitions of signals, once they are acknowledged."""
-        self._signals.labels(family, transition).inc(count)
+        self._signals.labels(family, scope, transition).inc(count)
 
     def lag_measured(self, topic: str, partition: int, *, records: int, seconds: float) -> None:
         """Note how far behind the end of its log a partition is."""

@@ -81,7 +81,7 @@ def test_what_happened_is_counted_by_topic_and_reason(metrics: Metrics, registry
     metrics.record_rejected("market.ticks.v1", "invalid_price", 3)
     metrics.nulls_skipped("market.ticks.v1", 4)
     metrics.keys_misrouted("market.ticks.v1")
-    metrics.signals_produced("high_52w", "triggered")
+    metrics.signals_produced("high_52w", "regular", "triggered")
     metrics.lag_measured("market.ticks.v1", 3, records=70, seconds=1.5)
 
     ticks = {"topic": "market.ticks.v1"}
@@ -91,7 +91,7 @@ def test_what_happened_is_counted_by_topic_and_reason(metrics: Metrics, registry
     assert value("fiftytwo_records_rejected_total", {**ticks, "reason": "invalid_price"}) == 3
     assert value("fiftytwo_records_null_total", ticks) == 4
     assert value("fiftytwo_keys_misrouted_total", ticks) == 1
-    assert value("fiftytwo_signals_total", {"family": "high_52w", "transition": "triggered"}) == 1
+    assert value("fiftytwo_signals_total", {"family": "high_52w", "scope": "regular", "transition": "triggered"}) == 1
     assert value("fiftytwo_lag_records", {**ticks, "partition": "3"}) == 70
     assert value("fiftytwo_lag_seconds", {**ticks, "partition": "3"}) == 1.5
 

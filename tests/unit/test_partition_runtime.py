@@ -114,7 +114,7 @@ LOG = [*history(), clock(OPEN_NS + 600 * NS), tick(1, "95"), tick(2, "100.5")]
 
 def families(effects: Effects) -> list[str]:
     """Return the families of the signals among outputs."""
-    return [output.family for output in effects.outputs if output.family]
+    return [output.labels[0] for output in effects.outputs if output.labels]
 
 
 def test_fresh_partition_is_live_at_once() -> None:
