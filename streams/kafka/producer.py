@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import (
     IllegalOperation,
     IncompatibleBrokerVersion,
@@ -23,6 +23,7 @@ from aiokafka.errors import (
 
 from streams.config import Kafka
 from streams.kafka import probe as probes
+from streams.kafka.droppable import DroppableProducer
 from streams.kafka.effects import Effects, Output, Place, by_place
 from streams.kafka.probe import Probe
 from streams.kafka.security import client_settings
@@ -218,7 +219,7 @@ class AtLeastOnce(_Writer):
     """
 
     def __init__(self, kafka: Kafka, commit_positions: CommitPositions, *, probe: Probe) -> None:
-        producer = AIOKafkaProducer(
+        producer = DroppableProducer(
             enable_idempotence=True, retry_backoff_ms=20, request_timeout_ms=REQUEST_SECONDS * 1000, **_options(kafka)
         )
         super().__init__(producer, probe)
@@ -243,10 +244,10 @@ class AtLeastOnce(_Writer):
 
     async def close(self, *, finished: bool) -> None:
         """Disconnect. What was not acknowledged is given up: its position was not committed either."""
-        if not finished:
-            # Closed connections end what would otherwise be waited for.
-            await self._producer.client.close()
-        await self._producer.stop()
+        if finished:
+            await self._producer.stop()
+        else:
+            await self._producer.abandon()
 
 
 def _options(kafka: Kafka) -> dict[str, Any]:
