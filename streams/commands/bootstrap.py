@@ -17,6 +17,7 @@ from streams.commands.telling import (
     RATE,
     RATE_HELP,
     Teller,
+    each_once,
     parse_columns_option,
     progress,
     tell_published,
@@ -38,7 +39,7 @@ TABLE: Final = click.Path(exists=True, dir_okay=False, readable=True, path_type=
 
 
 @publish.command("bars")
-@click.argument("files", nargs=-1, required=True, type=TABLES, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=TABLES, callback=each_once, metavar="FILE...")
 @click.option("--raw", is_flag=True, help="The prices are as they were traded.")
 @click.option("--adjusted", is_flag=True, help="The prices are adjusted for splits; they are turned back to raw ones.")
 @click.option("--columns", metavar="OURS=THEIRS,...", help=COLUMNS_HELP)
@@ -133,7 +134,7 @@ def publish_bars(
 
 
 @publish.command("actions")
-@click.argument("files", nargs=-1, required=True, type=TABLES, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=TABLES, callback=each_once, metavar="FILE...")
 @click.option("--columns", metavar="OURS=THEIRS,...", help=COLUMNS_HELP)
 @click.option("--rate", type=RATE, metavar="NUMBER", help=RATE_HELP)
 @common_options(hidden=True)

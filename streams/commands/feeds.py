@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from streams.commands.options import (
+    EXIT_FAILED,
     Commands,
     Options,
     PlainCommand,
@@ -22,14 +23,19 @@ from streams.commands.options import (
     plural,
     run_async,
 )
-from streams.commands.telling import INSTRUMENT_HELP, RATE, RATE_HELP, Teller, progress, tell_published
+from streams.commands.telling import INSTRUMENT_HELP, RATE, RATE_HELP, Teller, each_once, progress, tell_published
 
 if TYPE_CHECKING:
+    from streams.config import Config
     from streams.feeds.publish import Kind, Published
     from streams.feeds.sender import FeedError
     from streams.feeds.steps import Step
 
 REPLAY_NOTE_EVERY: Final = 1_000
+
+CHECKED_RECORDS: Final = 100
+BEHIND_SECONDS_MAX: Final = 10.0
+"""A clock comes each second; one that waits for brokers says so itself."""
 
 FILES: Final = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
 CSV_FILES: Final = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -45,7 +51,7 @@ def publish() -> None:
 
 
 @publish.command("ticks")
-@click.argument("files", nargs=-1, required=True, type=FILES, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=FILES, callback=each_once, metavar="FILE...")
 @click.option("--rate", type=RATE, metavar="NUMBER", help=RATE_HELP)
 @click.option("--binary", is_flag=True, help="Send trades in the binary layout; what it cannot hold stays JSON.")
 @common_options(hidden=True)
@@ -66,7 +72,7 @@ def publish_ticks(options: Options, *, files: Sequence[str], rate: float | None,
 
 
 @publish.command("news")
-@click.argument("files", nargs=-1, required=True, type=FILES, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=FILES, callback=each_once, metavar="FILE...")
 @click.option("--rate", type=RATE, metavar="NUMBER", help=RATE_HELP)
 @common_options(hidden=True)
 @click.pass_obj
@@ -93,7 +99,7 @@ def replay() -> None:
 
 
 @replay.command("bars")
-@click.argument("files", nargs=-1, required=True, type=CSV_FILES, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=CSV_FILES, callback=each_once, metavar="FILE...")
 @click.option(
     "--from",
     "from_date",
@@ -160,9 +166,10 @@ def replay_bars(
 
 
 @click.command(cls=PlainCommand)
+@click.option("--check", is_flag=True, help="Only say what time it is in Kafka; ends with 1 when that is behind.")
 @common_options(hidden=True)
 @click.pass_obj
-def clock(options: Options) -> None:
+def clock(options: Options, *, check: bool) -> None:
     """Write the time into every partition, each second.
 
     It runs until it is ended, and outlives pauses of the brokers. Sessions close and verdicts fall by it when nothing
@@ -170,8 +177,12 @@ def clock(options: Options) -> None:
 
     Examples:
       fiftytwo clock
+      fiftytwo clock --check
     """
     config = options.config()
+    if check:
+        _check_clock(config)
+        return
 
     async def tick() -> None:
         from streams.core.units import format_time
@@ -199,6 +210,24 @@ def clock(options: Options) -> None:
         run_async(tick())
     except Terminated:
         return  # It runs until it is told to end: that is its regular end.
+
+
+def _check_clock(config: Config) -> None:
+    from streams.core.units import NS, format_time
+    from streams.feeds.newest_clock import newest_clock
+    from streams.kafka.topics import Topics
+
+    # The ends of the news are short: little else is written there.
+    found = run_async(newest_clock(config.kafka, [Topics(config.kafka.prefix).news], last=CHECKED_RECORDS))
+    behind = (time.time_ns() - found.time_ns) / NS if found is not None and found.mode == "live" else None
+    if found is None or behind is None or behind > BEHIND_SECONDS_MAX:
+        told = "none" if found is None else f"a {found.mode} one of {format_time(found.time_ns)}"
+        click.echo(
+            f"expected a live clock record of the last {BEHIND_SECONDS_MAX:g} s, found {told}: run `fiftytwo clock`",
+            err=True,
+        )
+        sys.exit(EXIT_FAILED)
+    click.echo(f"{format_time(found.time_ns)}, {max(behind, 0.0):.1f} s ago")
 
 
 def _publish(

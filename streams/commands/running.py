@@ -27,7 +27,7 @@ def demo(*, stay: bool, plain: bool) -> None:
 
     It starts an embedded broker on a free port of this machine, the worker beside it, plays real prices and an article,
     and shows what comes out. It ends by itself; with 1, when an expected signal did not come. It has a configuration of
-    its own, and needs the package's extra: pip install 'fiftytwo[demo]'.
+    its own, and needs the package's extra `demo`: pip install '.[demo]' in a clone.
 
     Examples:
       fiftytwo demo
@@ -65,7 +65,7 @@ def worker(options: Options) -> None:
 def warm(options: Options) -> None:
     """Compile the engine and build the calendars beforehand.
 
-    Then the first worker starts at once. It takes about a minute and a half, and a few seconds
+    Then the first worker starts at once. It takes about a minute, and a few seconds
     when there is nothing to do.
 
     Examples:
@@ -76,10 +76,10 @@ def warm(options: Options) -> None:
     click.echo("Compiling the engine and building the calendars...", err=True)
     markets_of(config)
 
-    from streams.wire.warm import warm_folding, warm_reading
+    from streams.wire.warm import warm_folding, warm_reading_and_records
 
     with _Elapsed(started) as elapsed:
-        is_done = _side_by_side(warm_folding, warm_reading, tell=elapsed)
+        is_done = _side_by_side(warm_folding, warm_reading_and_records, tell=elapsed)
     if not is_done:
         sys.exit(EXIT_FAILED)
     click.echo(f"Ready after {time.monotonic() - started:.1f} s.", err=True)
@@ -103,7 +103,7 @@ class _Elapsed:
     def __call__(self) -> None:
         seconds = time.monotonic() - self._started
         if self._is_terminal and seconds >= 2:
-            click.echo(f"\r{seconds:.0f} s; the first time takes about a minute and a half", nl=False, err=True)
+            click.echo(f"\r{seconds:.0f} s; the first time takes about a minute", nl=False, err=True)
         elif seconds >= self._next:
             self._next += SILENT_SECONDS
             click.echo(f"still compiling after {seconds:.0f} s", err=True)

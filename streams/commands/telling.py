@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -21,6 +23,17 @@ RATE: Final = click.FloatRange(min=0, min_open=True)
 RATE_HELP: Final = "Records a second; as fast as Kafka takes them when absent."
 COLUMNS_HELP: Final = "What the file calls the columns, such as date=Date,close=Close; several separated by commas."
 INSTRUMENT_HELP: Final = "Whose bars they are, where the file's name does not say."
+
+
+def each_once(_: click.Context, __: click.Parameter, files: Sequence[str | Path]) -> Sequence[str | Path]:
+    """Return the files of an argument, or refuse one that is named twice: its records would be sent twice."""
+    known: dict[str, str | Path] = {}
+    for file in files:
+        name = os.path.realpath(file) if str(file) != "-" else "-"
+        if name in known:
+            raise click.BadParameter(f"expected each file once, found {known[name]} and {file}: leave one out")
+        known[name] = file
+    return files
 
 
 class Teller:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numba
+from numba.core.dispatcher import Dispatcher
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -59,6 +60,12 @@ def inlined(function: Function) -> Function:
 def allocating(function: Function) -> Function:
     """Compile a function that makes arrays of its own, and counts references to give them back."""
     return _compiled(function, _nrt=True)
+
+
+def compile_for(function: Callable[..., object], *arguments: object) -> None:
+    """Compile a function for the types of these arguments, or find it in the cache, without calling it."""
+    if isinstance(function, Dispatcher):  # Not where compiling is switched off.
+        function.compile(tuple(numba.typeof(argument) for argument in arguments))
 
 
 def _compiled(function: Function, *, forceinline: bool = False, _nrt: bool = False) -> Function:

@@ -163,7 +163,7 @@ def step(
             if reason == _UNDONE:
                 break
         elif kind != KIND_SKIP:
-            reason = _fold_other(world, rows, record, bars, details, buffer, reference_ns)
+            reason = fold_other(world, rows, record, bars, details, buffer, reference_ns)
         if reason >= 0:
             rejects[refused]["record"] = index
             rejects[refused]["reason"] = reason
@@ -299,9 +299,8 @@ def _place_tick(world: World, row: Row, record: np.void, buffer: np.ndarray) -> 
         set_segment(row, time_ns)
 
 
-# A record of a row that is neither a tick nor skipped: the reason of its refusal, or -1.
 @njit
-def _fold_other(
+def fold_other(
     world: World,
     rows: Rows,
     record: np.void,
@@ -310,6 +309,7 @@ def _fold_other(
     buffer: np.ndarray,
     reference_ns: int,
 ) -> int:
+    """Fold a record of a row that is neither a tick nor skipped. Returns the reason of its refusal, or -1."""
     number = np.int64(record["row"])
     hot = rows.hot[number]
     market = rows.markets[hot["market"]]

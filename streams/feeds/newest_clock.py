@@ -19,12 +19,13 @@ TAIL_RECORDS: Final = 10_000
 written: however busy the ticks are, one of the two ends shows it."""
 
 
-async def newest_clock(kafka: Kafka, topics: Sequence[str]) -> NewsClock | None:
+async def newest_clock(kafka: Kafka, topics: Sequence[str], *, last: int | None = None) -> NewsClock | None:
     """Return the newest clock at the ends of these topics' partitions, a live one before any other.
 
     Args:
         kafka: Where Kafka is.
         topics: Full names, prefix included, of topics that clocks are written to.
+        last: How many records before each partition's end are looked at; `TAIL_RECORDS` when absent.
 
     Returns:
         None where there is none.
@@ -35,7 +36,7 @@ async def newest_clock(kafka: Kafka, topics: Sequence[str]) -> NewsClock | None:
     """
     found: list[NewsClock] = []
     for topic in topics:
-        async for batch in read_batches_of(kafka, topic, last=TAIL_RECORDS):
+        async for batch in read_batches_of(kafka, topic, last=last or TAIL_RECORDS):
             clocks = [_clock_of(value) for value in batch.values if value is not None and b'"clock"' in value]
             found.extend(clock for clock in clocks if clock is not None)
     return max(found, key=lambda clock: (clock.mode == "live", clock.time_ns), default=None)

@@ -216,7 +216,7 @@ def find_binary() -> Path:
     if spec is None or spec.origin is None:
         raise BrokerUnavailable(
             "expected the embedded broker (package noida-db), found it not installed: "
-            "run `pip install 'fiftytwo[demo]'`, or name a Kafka of your own with --bootstrap-servers"
+            "run `pip install '.[demo]'` in a clone, or name a Kafka of your own with --bootstrap-servers"
         )
     binary = Path(spec.origin).parent / "noida-db"
     if not binary.is_file():

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.config import Kafka
+from streams.kafka.resting import rest_after_empty
 from streams.kafka.security import client_settings
 from streams.kafka.topics import BrokersUnreachable, connect
 
@@ -192,6 +193,7 @@ async def _consumer(kafka: Kafka, topics: Sequence[str]) -> AsyncIterator[tuple[
             await consumer.start()
         except (KafkaError, OSError) as error:
             raise BrokersUnreachable(f"expected a broker at {kafka.bootstrap_servers}, found: {error}") from error
+        rest_after_empty(consumer._fetcher)
         partitions = [TopicPartition(topic, index) for topic in topics for index in range(counts[topic])]
         consumer.assign(partitions)
         # aiokafka has just made tasks that it waits for when it stops; one that never began would take us with it.

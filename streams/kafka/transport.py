@@ -39,6 +39,7 @@ from streams.kafka.fetched import Fetched, RawRecords, select_batches
 from streams.kafka.logs import note
 from streams.kafka.rebinding import rebound
 from streams.kafka.receiving import receive_in_place
+from streams.kafka.resting import rest_after_empty
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,9 @@ class BatchConsumerThread(faust_driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer and let its fetcher keep the bytes of what it fetches."""
         await super().on_start()
-        keep_raw_records(self._ensure_consumer()._fetcher)
+        fetcher = self._ensure_consumer()._fetcher
+        keep_raw_records(fetcher)
+        rest_after_empty(fetcher)
         self.add_future(self._watch_group())
 
     # aiokafka leaves off joining when a broker answers what it does not expect, until somebody has asked for the error:

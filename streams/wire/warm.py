@@ -1,4 +1,4 @@
-"""Compiles what the worker runs by running it once: reading and folding, which two processes can do at a time."""
+"""Compiles what the worker runs: reading, folding, and the half of folding that two processes can do at a time."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Final
 import numpy as np
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from streams.core.compiled import compile_for
 from streams.core.engine import Engine
 from streams.core.instruments import Instruments
 from streams.core.join import Join
-from streams.core.layout import BAR, KIND_BAR, KIND_TICK, RECORD
+from streams.core.layout import BAR, DETAIL, KIND_BAR, KIND_TICK, MARKET, RECORD, RING_BARS, SESSION
 from streams.core.ratios import ratios_of
-from streams.core.rows import OUT
-from streams.core.rules import Rules
+from streams.core.rows import COLD, HOT, OUT, PARTITION, TAPE, TRADE, WARM
+from streams.core.rules import RULES, Rules
 from streams.core.sessions import Markets, Sessions
+from streams.core.step import fold_other
 from streams.core.units import DAY_NS
+from streams.core.world import Rows, World
 from streams.wire.batches import read_batches
 from streams.wire.snapshot_writer import SnapshotWriter
 from streams.wire.snapshots import Identity, Positions, collect, read_snapshot
@@ -29,12 +32,20 @@ BAR_VALUE: Final = (
 
 def warm() -> None:
     """Fill the cache of compiled code. Costs 80 seconds the first time, a fraction of a second after that."""
-    warm_reading()
+    warm_reading_and_records()
     warm_folding()
 
 
-def warm_reading() -> None:
-    """Compile what turns fetched bytes into columns."""
+def warm_reading_and_records() -> None:
+    """Compile reading, and what folding does with records other than trades.
+
+    Of another process that compiles folding meanwhile this takes a third: what one has written, the other finds.
+    """
+    _warm_reading()
+    _warm_records()
+
+
+def _warm_reading() -> None:
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=0,
@@ -49,6 +60,28 @@ def warm_reading() -> None:
     decoded = TickDecoder(Instruments(["XTST"])).decode(read_batches(bytes(builder.build())))
     if decoded.records["kind"].tolist() != [KIND_TICK, KIND_BAR]:
         raise RuntimeError(f"warm: expected a tick and a bar to be read, found {decoded.rejected}")
+
+
+# Only compiled, for the types that the step calls it with: running the step would compile the whole of it.
+def _warm_records() -> None:
+    trades = np.zeros(2, TRADE)
+    partition = np.zeros(1, PARTITION)[0]
+    outputs = np.zeros(1, OUT)
+    cursor = np.zeros(3, np.int64)
+    world = World(
+        outputs, cursor, partition, np.zeros(1, SESSION), np.zeros(1, RULES)[0], trades[0], trades[1], outputs
+    )
+    rows = Rows(
+        np.zeros(1, HOT),
+        np.zeros(1, WARM),
+        np.zeros(1, COLD),
+        np.zeros(1, TAPE),
+        np.zeros((1, RING_BARS), BAR),
+        np.zeros(1, np.int32),
+        np.zeros(1, MARKET),
+    )
+    details, buffer = np.zeros(1, DETAIL), np.frombuffer(b"\0", np.uint8)
+    compile_for(fold_other, world, rows, np.zeros(1, RECORD)[0], np.zeros(1, BAR), details, buffer, np.int64(0))
 
 
 def warm_folding() -> None:

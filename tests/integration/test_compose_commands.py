@@ -154,6 +154,8 @@ def test_topics_worker_and_clock_run_as_the_compose_file_starts_them(
         # The health check of the file, as Docker would run it, but for the port.
         check = [part.replace(":9464/", f":{port}/") for part in worker["healthcheck"]["test"][1:]]
         subprocess.run([sys.executable, *check[1:]], check=True, timeout=10)
+        assert clock["healthcheck"]["test"][:2] == ["CMD", "fiftytwo"]
+        subprocess.run([str(COMMAND), *clock["healthcheck"]["test"][2:]], env=clock_variables, check=True, timeout=30)
 
         for process in (working, ticking):
             process.send_signal(signal.SIGTERM)

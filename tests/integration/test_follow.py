@@ -67,6 +67,27 @@ def example(name: str, instrument: str = "XNYS:BABA") -> bytes:
     return json.dumps({**shown, "instrument": {**shown["instrument"], "id": instrument}}).encode()
 
 
+def test_clock_check_says_whether_the_time_is_written(
+    fiftytwo: Callable[..., int], config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ends with 1 without a clock, with one of a replay, and with an old one; with 0 while one is written."""
+    news = Topics(config.kafka.prefix).news
+
+    def told(time_ns: int, mode: str) -> tuple[int, str]:
+        value = json.dumps({"type": "clock", "time": time_ns, "mode": mode}).encode()
+        write(config, [(news, partition, None, value, []) for partition in range(2)])
+        return fiftytwo("clock", "--check"), "".join(capsys.readouterr())
+
+    now = time.time_ns()
+
+    assert (fiftytwo("clock", "--check"), "found none" in capsys.readouterr().err) == (1, True)
+    assert told(now, "replay")[0] == 1
+    code, text = told(now - 60_000_000_000, "live")
+    assert (code, "found a live one of" in text) == (1, True)
+    code, text = told(time.time_ns(), "live")
+    assert (code, " s ago" in text) == (0, True)
+
+
 def signals(config: Config) -> list[Record]:
     names = Topics(config.kafka.prefix)
     return [

@@ -204,12 +204,15 @@ def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
         (["signals", "-n", "0"], "0 is not in the range x>=1"),
         (["publish", "ticks"], "Missing argument 'FILE...'"),
         (["publish", "ticks", "/no/such/file"], "File '/no/such/file' does not exist"),
+        (["publish", "ticks", __file__, BARS, __file__], "expected each file once"),
+        (["publish", "bars", "--raw", BARS, BARS], "expected each file once"),
+        (["publish", "ticks", "-", "-"], "expected each file once"),
         (["publish", "ticks", "--rate", "0", __file__], "0.0 is not in the range x>0"),
         (["replay", "bars", __file__], "Missing option '--from'"),
         (["replay", "bars", __file__, "--from", "11/09/2025"], "expected a date like 2025-09-29, found '11/09/2025'"),
         (["replay", "bars", __file__, "--from", "2025-02-30"], "found '2025-02-30', which does not exist"),
         (
-            ["replay", "bars", __file__, __file__, "--from", "2025-09-11", "--instrument", "X"],
+            ["replay", "bars", __file__, BARS, "--from", "2025-09-11", "--instrument", "X"],
             "expected one file with it",
         ),
         (

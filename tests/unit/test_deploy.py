@@ -130,10 +130,15 @@ def test_images_are_pinned(compose: dict[str, Any]) -> None:
 
 
 def test_what_runs_for_long_is_checked_and_what_has_data_keeps_it(compose: dict[str, Any]) -> None:
-    """Kafka, the worker and Prometheus have health checks; Kafka's and Prometheus's data are on named volumes."""
+    """Kafka, the worker, the clock and Prometheus have health checks; Kafka's and Prometheus's data are on named volumes."""
     services = compose["services"]
 
-    assert {name for name, service in services.items() if "healthcheck" in service} == {"kafka", "worker", "prometheus"}
+    assert {name for name, service in services.items() if "healthcheck" in service} == {
+        "kafka",
+        "worker",
+        "clock",
+        "prometheus",
+    }
     kept = {entry.partition(":")[0] for service in services.values() for entry in service.get("volumes", [])}
     assert {entry for entry in kept if not entry.startswith(".")} == set(compose["volumes"])
 
