@@ -11,6 +11,7 @@ from typing import Final
 
 import aiohttp
 import orjson
+from aiokafka import TopicPartition
 
 from streams.config import Config
 from streams.feeds.positions import Positions
@@ -31,9 +32,6 @@ COMPILES_AFTER_SECONDS: Final = 8.0
 SETTLE_SECONDS_MAX: Final = 30.0
 """A session of some thousand records takes a fraction of a second; a loaded machine gets more."""
 
-QUIET_SECONDS: Final = 1.0
-"""A topic may end past its last record, behind a transaction's marker: then silence says that all is heard."""
-
 FRAME_SECONDS: Final = 1 / 12
 POLL_SECONDS: Final = 0.03
 
@@ -53,7 +51,7 @@ class Pace:
     end: float = 0.0
 
 
-FOR_EYES: Final = Pace(history=4.0, day=0.8, intraday=10.0, night=4.0, end=2.5)
+FOR_EYES: Final = Pace(history=3.0, day=0.7, intraday=8.0, night=3.5, end=2.5)
 AT_ONCE: Final = Pace()
 
 
@@ -89,8 +87,7 @@ class Performance:
         self._pace = pace
         self._on_settled = on_settled
         self._topics = Topics(config.kafka.prefix)
-        self._heard: dict[tuple[str, int], int] = {}
-        self._heard_at = 0.0
+        self._heard: dict[TopicPartition, int] = {}
 
     async def play(self) -> None:
         """Play all acts from the history to the last session.
@@ -189,18 +186,16 @@ class Performance:
         if not await self._positions.wait_passed(inputs, seconds_max=seconds_max):
             raise DemoFailed(_late("what was written", ", ".join(inputs), seconds_max))
         ends = await self._positions.ends(self._topics.outputs)
-        reached = time.monotonic()
-        while any(self._heard.get((place.topic, place.partition), 0) < end for place, end in ends.items()):
-            now = time.monotonic()
-            if now - max(reached, self._heard_at) > QUIET_SECONDS:
-                return
+        deadline = time.monotonic() + SETTLE_SECONDS_MAX
+        while any(self._heard.get(place, 0) < end for place, end in ends.items()):
+            if time.monotonic() > deadline:
+                raise DemoFailed(_late("what it said", ", ".join(self._topics.outputs), SETTLE_SECONDS_MAX))
             await asyncio.sleep(POLL_SECONDS)
 
     async def _listen(self) -> None:
-        async with aclosing(follow(self._config.kafka, self._topics.outputs, from_beginning=True)) as records:
+        outputs = self._topics.outputs
+        async with aclosing(follow(self._config.kafka, outputs, from_beginning=True, passed=self._heard)) as records:
             async for record in records:
-                self._heard[record.topic, record.partition] = record.offset + 1
-                self._heard_at = time.monotonic()
                 if record.value is not None:
                     self._stage.story.tell(orjson.loads(record.value))
 

@@ -53,7 +53,12 @@ class Followed:
 
 
 async def follow(
-    kafka: Kafka, topics: Sequence[str], *, from_beginning: bool = False, until_end: bool = False
+    kafka: Kafka,
+    topics: Sequence[str],
+    *,
+    from_beginning: bool = False,
+    until_end: bool = False,
+    passed: dict[TopicPartition, int] | None = None,
 ) -> AsyncGenerator[Followed, None]:
     """Yield the records of topics as they come, each partition in its order.
 
@@ -62,6 +67,8 @@ async def follow(
         topics: Full names, prefix included.
         from_beginning: Start with the oldest records rather than with the next ones.
         until_end: Stop where the topics ended when this was called.
+        passed: Kept up to date: of each partition, the offset before which all has been yielded. It passes the markers
+            of transactions, which no record tells of.
 
     Raises:
         BrokersUnreachable: No broker answered.
@@ -79,6 +86,8 @@ async def follow(
                 for record in records:
                     if not until_end or record.offset < ends[partition]:
                         yield _followed(record)
+            if passed is not None:
+                passed.update({each: await consumer.position(each) for each in partitions})
 
 
 @dataclass(frozen=True, slots=True)

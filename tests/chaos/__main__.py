@@ -1,9 +1,10 @@
 """`python -m tests.chaos`: break everything, then count. See `docs/verify.md`.
 
-The last line is `chaos: inputs N expected N lost N doubled N reordered N different N faults N`, and the exit code is 1
-when anything is lost, doubled, reordered or different, when something got stuck, when a worker ended by itself, when
-less was done than planned, when a negative control is not caught by the difference that it must make, or when
-`fiftytwo verify` does not agree with what is left behind, or misses what is changed in it after that.
+The last line is `chaos: inputs N expected N lost N doubled N reordered N different N faults N`, after one of its own
+for at-least-once delivery, where outputs may repeat. The exit code is 1 when anything is lost, doubled, reordered or
+different, when something got stuck, when a worker ended by itself, when less was done than planned, when a negative
+control is not caught by the difference that it must make, or when `fiftytwo verify` does not agree with what is left
+behind, or misses what is changed in it after that.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import logging
 import sys
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
@@ -25,16 +25,19 @@ from streams.audit.verify import verify
 from streams.calendars import load_markets
 from streams.config import Config
 from streams.kafka import topics as topic_admin
+from streams.kafka.probe import AFTER_FIRST_OUTPUT, DURING_COMMIT, POINTS
 from streams.wire.warm import warm
 from tests.chaos.audit import AuditFailed, agree, name_changes
-from tests.chaos.cluster import Cluster
+from tests.chaos.cluster import Application, Cluster
 from tests.chaos.controls import CONTROLS, Control, run_control
 from tests.chaos.direct import Lives
 from tests.chaos.eyes import Eyes, Stuck
 from tests.chaos.faults import MISSED_SHARE_MAX, Breaker, Plan, all_frames
 from tests.chaos.feeder import Feeder, feed_all
 from tests.chaos.proxy import APIS
+from tests.chaos.repeats import repeats
 from tests.chaos.story import Story
+from tests.chaos.totals import Totals, defects_of, text_of
 
 SEED_SHORT: Final = 52
 RATE: Final = 100.0
@@ -44,41 +47,22 @@ RATE_DIRECT: Final = 400.0
 CONTROL_MOMENTS: Final = 100
 
 
-@dataclass(slots=True)
-class Totals:
-    """What all phases found."""
-
-    inputs: int = 0
-    counts: Counts = field(default_factory=Counts)
-    faults: int = 0
-    wrong: list[str] = field(default_factory=list)
-
-    def add(self, name: str, report: Report, faults: int, *, repeats: bool = False) -> None:
-        """Add what one phase found, and say what is not well; where outputs may repeat that is well."""
-        self.inputs += report.inputs
-        counts = report.counts
-        if repeats:
-            again = counts.doubled + counts.out_of_order
-            click.echo(f"{name}: {again} repeated, {counts.different} different")
-            # Counted for itself: the sums of the last line are those of exactly-once delivery.
-            counts = Counts(counts.expected, lost=counts.lost, unexpected=counts.unexpected)
-        self.counts.add(counts)
-        self.faults += faults
-        self.wrong += [f"{name}: {each.problem}" for each in report.partitions if each.problem]
-        for defect in defects_of(report):
-            if not repeats or defect.startswith(("lost", "unexpected")):
-                click.echo(f"{name}: {defect}")
-        click.echo(f"{name}: {report.inputs} inputs, {report.counts.expected} expected, {faults} faults")
-
-
 def plan_of(*, short: bool, random: Random) -> Plan:
     """Return what is to happen to the workers' processes."""
     if not short:
-        return Plan(crashes=45, kills=5, zombies=10, broker_restarts=5, rebalances=8, frames=all_frames(random))
+        return Plan(
+            crashes=points(45),
+            kills=5,
+            zombies=10,
+            broker_restarts=5,
+            rebalances=8,
+            frames=all_frames(random),
+            patient=30,
+        )
     frames = [frame for frame in all_frames(random) if frame[0] in ("EndTxn", "TxnOffsetCommit", "Produce")]
     return Plan(
-        crashes=1,
-        kills=1,
+        crashes=[DURING_COMMIT],
+        kills=0,
         zombies=1,
         broker_restarts=1,
         rebalances=1,
@@ -86,34 +70,73 @@ def plan_of(*, short: bool, random: Random) -> Plan:
     )
 
 
+def repeating_plan(*, short: bool) -> Plan:
+    """Return what is to happen to workers of at-least-once delivery: the broker and its network are not theirs."""
+    return Plan(crashes=[AFTER_FIRST_OUTPUT], kills=0) if short else Plan(crashes=POINTS, kills=6)
+
+
+def points(number: int) -> list[str]:
+    """Return so many points, each about as often as any other."""
+    return [POINTS[at % len(POINTS)] for at in range(number)]
+
+
 async def check(config: Config) -> Report:
     """Hold what an application wrote against what its inputs say."""
     return await verify(config, load_markets(config.markets.mics, lookback=config.rules.lookback))
 
 
-async def break_processes(cluster: Cluster, totals: Totals, *, seed: int, short: bool, minutes: float | None) -> None:
-    """Break workers that are processes, their broker and the network between them."""
-    random = Random(seed)
-    async with Feeder(cluster.config, Story(cluster.config, seed=seed), rate=RATE) as feeder:
-        breaker = Breaker(cluster, random, click.echo, feeder.check)
+async def break_workers(
+    name: str,
+    cluster: Cluster,
+    application: Application,
+    totals: Totals,
+    *,
+    plan: Plan,
+    seed: int,
+    minutes: float | None = None,
+) -> Counts:
+    """Break workers that are processes, their broker and the network between them; return what was found."""
+    config = application.config
+    async with Feeder(config, Story(config, seed=seed), rate=RATE) as feeder:
+        breaker = Breaker(cluster, application, Random(seed), lambda line: click.echo(f"{name}: {line}"), feeder.check)
         try:
             await breaker.start()
-            await breaker.run(plan_of(short=short, random=random), minutes=minutes)
+            await breaker.run(plan, minutes=minutes)
             await feeder.stop()
-            await cluster.eyes.caught_up()
+            await application.eyes.caught_up()
         except Stuck as error:
-            totals.wrong.append(f"processes: {error}")
-    for worker in cluster.workers.values():
-        if worker.is_running:
-            await worker.stop()
-    click.echo(f"processes: fed {feeder.sent} records, done {dict(breaker.done)}; logs in {cluster.folder}")
+            totals.wrong.append(f"{name}: {error}")
+    await application.stop()
+    click.echo(f"{name}: fed {feeder.sent} records, done {dict(breaker.done)}; logs in {cluster.folder}")
+    for line in breaker.missed:
+        click.echo(f"{name}: note: missed {line}")
+    totals.wrong += [f"{name}: {line}" for line in breaker.wrong]
+    report = await check(config)
+    totals.add(name, config, report, sum(breaker.done.values()))
+    return report.counts
+
+
+async def break_processes(cluster: Cluster, totals: Totals, *, seed: int, short: bool, minutes: float | None) -> None:
+    """Break workers of exactly-once delivery, and say what they have asked their broker for."""
+    plan = plan_of(short=short, random=Random(seed))
+    await break_workers("processes", cluster, cluster.application, totals, plan=plan, seed=seed, minutes=minutes)
     for name, proxy in cluster.proxies.items():
         known = {api: count for api, count in proxy.seen.items() if api in APIS}
         click.echo(f"processes: worker {name} sent {known}")
-    for line in breaker.missed:
-        click.echo(f"processes: note: missed {line}")
-    totals.wrong += [f"processes: {line}" for line in breaker.wrong]
-    totals.add("processes", await check(cluster.config), sum(breaker.done.values()))
+
+
+async def break_repeating(cluster: Cluster, totals: Totals, *, seed: int, short: bool) -> None:
+    """Break workers of at-least-once delivery, and hold what they wrote twice against what they wrote first."""
+    name = "at least once, processes"
+    application = await cluster.add("again", ["a", "b"], partitions=2, delivery="at_least_once")
+    plan = repeating_plan(short=short)
+    counts = await break_workers(name, cluster, application, totals, plan=plan, seed=seed + 2)
+    signals, torn = await repeats(application.config)
+    repeated = counts.doubled + counts.out_of_order
+    click.echo(f"{name}: {repeated} outputs were written again, {signals} of them signals, {len(torn)} not as before")
+    totals.wrong += [f"{name}: not as before: {each}" for each in torn]
+    if not repeated:
+        totals.wrong.append(f"{name}: expected a crash after an output to have it written again, found none")
 
 
 async def check_command(config: Config, totals: Totals, *, seed: int) -> None:
@@ -126,22 +149,24 @@ async def check_command(config: Config, totals: Totals, *, seed: int) -> None:
         totals.wrong.append(f"verify: {error}")
 
 
-async def break_lives(cluster: Cluster, totals: Totals, *, seed: int, crashes: int) -> None:
-    """Let partitions without Faust die, again and again."""
+async def break_lives(cluster: Cluster, totals: Totals, *, seed: int, short: bool) -> None:
+    """Let partitions without Faust die, again and again; beside them workers of at-least-once delivery."""
     once = cluster.config_of("direct", partitions=2)
     repeating = cluster.config_of("repeating", partitions=1, delivery="at_least_once")
     for config in (once, repeating):
         await topic_admin.apply(config)
+    # All at once: each of them waits most of the time.
     await asyncio.gather(
-        _break_lives("direct", once, totals, seed=seed, crashes=crashes),
-        _break_lives("at least once", repeating, totals, seed=seed, crashes=crashes // 4),
+        _break_lives("direct", once, totals, seed=seed, crashes=9 if short else 160),
+        _break_lives("at least once, direct", repeating, totals, seed=seed, crashes=2 if short else 40),
+        break_repeating(cluster, totals, seed=seed, short=short),
     )
 
 
 async def _break_lives(name: str, config: Config, totals: Totals, *, seed: int, crashes: int) -> None:
-    eyes, lives = Eyes(config), Lives(config)
+    eyes, lives = Eyes(config), Lives(config, name=name)
     async with Feeder(config, Story(config, seed=seed + 1), rate=RATE_DIRECT) as feeder:
-        await lives.die(Random(seed), crashes, click.echo)
+        await lives.die(Random(seed), points(crashes), click.echo)
         feeder.check()
     try:
         await lives.finish(eyes.caught_up)
@@ -152,7 +177,7 @@ async def _break_lives(name: str, config: Config, totals: Totals, *, seed: int, 
     click.echo(f"{name}: fed {feeder.sent} records, crashed {dict(lives.crashes)}")
     if done < crashes * (1 - MISSED_SHARE_MAX):
         totals.wrong.append(f"{name}: {crashes - done} of {crashes} crashes did not happen")
-    totals.add(name, await check(config), done, repeats=config.kafka.delivery == "at_least_once")
+    totals.add(name, config, await check(config), done)
 
 
 async def check_controls(cluster: Cluster, totals: Totals, *, seed: int) -> None:
@@ -182,13 +207,7 @@ def judge_control(control: Control, report: Report, totals: Totals) -> None:
     if control.name and not control.is_caught(counts):
         totals.wrong.append(f"control: {control.title} was not caught: expected {' or '.join(control.kinds)}")
     if not control.name and not report.is_well:
-        totals.wrong.append(f"control: {control.title} is not well: {'; '.join(defects_of(report)[:5])}")
-
-
-def defects_of(report: Report) -> list[str]:
-    """Return the differences of a report as lines."""
-    found = [defect for each in report.partitions for finding in each.findings for defect in finding.defects]
-    return [f"{defect.kind}: {defect.place}, {defect.text}" for defect in found]
+        totals.wrong.append(f"control: {control.title} is not well: {'; '.join(map(text_of, defects_of(report)[:5]))}")
 
 
 async def timed(name: str, phase: Coroutine[Any, Any, None]) -> None:
@@ -202,13 +221,16 @@ async def run(*, seed: int, short: bool, phases: tuple[str, ...], minutes: float
     """Run the phases, and return what they found."""
     totals = Totals()
     async with Cluster(["a", "b", "c"]) as cluster:
+        # These wait most of the time, and the broker is left alone: both at once.
+        both = []
         if "controls" in phases:
-            await timed("controls", check_controls(cluster, totals, seed=seed))
+            both.append(timed("controls", check_controls(cluster, totals, seed=seed)))
         if "direct" in phases:
-            await timed("direct", break_lives(cluster, totals, seed=seed, crashes=9 if short else 160))
+            both.append(timed("direct", break_lives(cluster, totals, seed=seed, short=short)))
+        await asyncio.gather(*both)
         if "processes" in phases:
             await timed("processes", break_processes(cluster, totals, seed=seed, short=short, minutes=minutes))
-            await timed("verify", check_command(cluster.config, totals, seed=seed))
+            await timed("verify", check_command(cluster.application.config, totals, seed=seed))
     if not totals.wrong:
         cluster.remove_logs()
     return totals
@@ -234,13 +256,10 @@ def main(*, seed: int | None, short: bool, phases: tuple[str, ...], minutes: flo
     totals = asyncio.run(run(seed=seed, short=short, phases=phases or PHASES, minutes=minutes))
     for line in totals.wrong:
         click.echo(f"wrong: {line}")
-    counts = totals.counts
     click.echo(f"chaos: seed {seed}, {time.monotonic() - started:.0f} s")
-    click.echo(
-        f"chaos: inputs {totals.inputs} expected {counts.expected} lost {counts.lost} doubled {counts.doubled} "
-        f"reordered {counts.out_of_order} different {counts.different + counts.unexpected} faults {totals.faults}"
-    )
-    sys.exit(0 if counts.is_well and not totals.wrong else 1)
+    for line in totals.lines():
+        click.echo(line)
+    sys.exit(0 if totals.is_well else 1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A broker with a listener behind a proxy for each worker, the workers, and what the group has committed."""
+"""A broker with a listener behind a proxy for each worker, the workers, and what their groups have committed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import asyncio
 import shutil
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,36 @@ BROKER: Final = f"{SETTINGS}transaction.abort.timed.out.transaction.cleanup.inte
 DYNAMIC_WORKER: Final = "c"
 """The worker that comes and goes: it has no lasting name, and commits and takes snapshots as by default."""
 
+TRIED: Final = Commits(timeout_s=3, positions_ms=200, restarts_max=1000)
+"""Doubt comes soon; a worker takes more than it would at home."""
+
+PATIENT: Final = Commits(restarts_max=TRIED.restarts_max)
+"""As by default, but for what ends a worker: it is doubted far more often than three times in ten minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Workers of one group.
+
+    Attributes:
+        config: Of all of them; the broker's address is its own, without a proxy.
+        workers: By name.
+        eyes: See how far the group has come.
+    """
+
+    config: Config
+    workers: dict[str, WorkerProcess]
+    eyes: Eyes
+
+    def kill(self) -> None:
+        """Kill all workers that run."""
+        for worker in self.workers.values():
+            worker.kill()
+
+    async def stop(self) -> None:
+        """End all workers that run in order."""
+        await asyncio.gather(*(worker.stop() for worker in self.workers.values() if worker.is_running))
+
 
 class Cluster:
     """Everything that runs. Use it as an async context.
@@ -39,13 +70,13 @@ class Cluster:
     def __init__(self, workers: Sequence[str], *, partitions: int = 6) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fiftytwo-chaos-"))
         self._stack = AsyncExitStack()
+        self._applications: list[Application] = []
         self._ports = {name: (find_free_port(), find_free_port()) for name in workers}
         listeners = {f"WORKER{number}": ports for number, ports in enumerate(self._ports.values())}
         self.broker = ApacheBroker(settings=broker_settings(BROKER, listeners))
         self.config = self.config_of(APPLICATION, partitions=partitions)
         self.proxies: dict[str, FrameProxy] = {}
-        self.workers: dict[str, WorkerProcess] = {}
-        self.eyes = Eyes(self.config, self._ask_workers)
+        self.application = self._application(self.config, {name: port for name, (_, port) in self._ports.items()})
 
     def config_of(self, name: str, *, partitions: int, delivery: str = "exactly_once") -> Config:
         """Return the configuration of an application with topics of its own."""
@@ -57,8 +88,7 @@ class Cluster:
                 partitions=partitions,
                 delivery=delivery,
             ),
-            # Doubt comes soon, and snapshots often; a worker takes more than it would at home.
-            commits=Commits(timeout_s=3, positions_ms=200, restarts_max=1000),
+            commits=TRIED,
             snapshots=Snapshots(interval_s=1.0, share_max=1.0),
             markets=Markets(mics=("XNYS",)),
         )
@@ -69,43 +99,63 @@ class Cluster:
         await topic_admin.apply(self.config)
         for name, (inside, outside) in self._ports.items():
             self.proxies[name] = await self._stack.enter_async_context(FrameProxy(outside, inside))
-            self.workers[name] = WorkerProcess(name, self._environment(name, outside), self.folder)
-            self._stack.callback(self.workers[name].kill)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.eyes.close()
-        for worker in self.workers.values():
-            worker.kill()
+        for application in self._applications:
+            await application.eyes.close()
+            application.kill()
         await self._stack.aclose()
+
+    async def add(self, name: str, workers: Sequence[str], *, partitions: int, delivery: str) -> Application:
+        """Make topics of another application and return it; its workers come to the broker without a proxy."""
+        config = self.config_of(name, partitions=partitions, delivery=delivery)
+        await topic_admin.apply(config)
+        return self._application(config, dict.fromkeys(workers, self.broker.port))
+
+    def slow_down(self, name: str) -> None:
+        """Let a worker commit and take snapshots as by default when it is started next."""
+        patient = replace(self.config, commits=PATIENT, snapshots=Snapshots())
+        self.application.workers[name].settings = _settings(patient, self._ports[name][1], f"chaos-{name}")
 
     def remove_logs(self) -> None:
         """Remove the workers' logs."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    # What each waits for goes into their logs.
-    def _ask_workers(self) -> None:
-        for worker in self.workers.values():
-            worker.send(signal.SIGUSR1)
+    def _application(self, config: Config, ports: Mapping[str, int]) -> Application:
+        folder = self.folder / config.kafka.application_id
+        folder.mkdir()
+        workers = {
+            name: WorkerProcess(name, _settings(config, port, f"{config.kafka.application_id}-{name}"), folder)
+            for name, port in ports.items()
+        }
+        if DYNAMIC_WORKER in workers:
+            usual = replace(config, commits=Commits(), snapshots=Snapshots())
+            workers[DYNAMIC_WORKER].settings = _settings(usual, ports[DYNAMIC_WORKER], "dynamic")
 
-    def _environment(self, name: str, port: int) -> dict[str, str]:
-        config = self.config
-        settings = {
-            "FIFTYTWO_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}",
-            "FIFTYTWO_KAFKA_APPLICATION_ID": config.kafka.application_id,
-            "FIFTYTWO_KAFKA_PREFIX": config.kafka.prefix,
-            "FIFTYTWO_KAFKA_PARTITIONS": str(config.kafka.partitions),
-            "FIFTYTWO_MARKETS_MICS": "XNYS",
-            "FIFTYTWO_WEB_PORT": "0",
-        }
-        if name == DYNAMIC_WORKER:
-            return {**settings, "FIFTYTWO_KAFKA_GROUP_INSTANCE_ID": "dynamic"}
-        return {
-            **settings,
-            "FIFTYTWO_KAFKA_GROUP_INSTANCE_ID": f"chaos-{name}",
-            "FIFTYTWO_COMMITS_TIMEOUT_S": str(config.commits.timeout_s),
-            "FIFTYTWO_COMMITS_POSITIONS_MS": str(config.commits.positions_ms),
-            "FIFTYTWO_COMMITS_RESTARTS_MAX": str(config.commits.restarts_max),
-            "FIFTYTWO_SNAPSHOTS_INTERVAL_S": str(config.snapshots.interval_s),
-            "FIFTYTWO_SNAPSHOTS_SHARE_MAX": str(config.snapshots.share_max),
-        }
+        # What each waits for goes into their logs.
+        def ask() -> None:
+            for worker in workers.values():
+                worker.send(signal.SIGUSR1)
+
+        self._applications.append(Application(config, workers, Eyes(config, ask)))
+        return self._applications[-1]
+
+
+def _settings(config: Config, port: int, instance: str) -> dict[str, str]:
+    kafka, commits, snapshots = config.kafka, config.commits, config.snapshots
+    return {
+        "FIFTYTWO_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}",
+        "FIFTYTWO_KAFKA_APPLICATION_ID": kafka.application_id,
+        "FIFTYTWO_KAFKA_PREFIX": kafka.prefix,
+        "FIFTYTWO_KAFKA_PARTITIONS": str(kafka.partitions),
+        "FIFTYTWO_KAFKA_DELIVERY": kafka.delivery,
+        "FIFTYTWO_KAFKA_GROUP_INSTANCE_ID": instance,
+        "FIFTYTWO_MARKETS_MICS": ",".join(config.markets.mics),
+        "FIFTYTWO_WEB_PORT": "0",
+        "FIFTYTWO_COMMITS_TIMEOUT_S": str(commits.timeout_s),
+        "FIFTYTWO_COMMITS_POSITIONS_MS": str(commits.positions_ms),
+        "FIFTYTWO_COMMITS_RESTARTS_MAX": str(commits.restarts_max),
+        "FIFTYTWO_SNAPSHOTS_INTERVAL_S": str(snapshots.interval_s),
+        "FIFTYTWO_SNAPSHOTS_SHARE_MAX": str(snapshots.share_max),
+    }

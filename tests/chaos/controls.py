@@ -15,19 +15,31 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 
 from streams.audit.comparison import Counts
-from streams.config import Config
+from streams.config import Config, Snapshots
 from streams.kafka.app import transactional_id
 from streams.kafka.effects import Effects
 from streams.kafka.owner import Ports, Restored, Seat
 from streams.kafka.partition import PartitionRuntime
-from streams.kafka.probe import passed
+from streams.kafka.probe import AFTER_COMMIT, passed
 from streams.kafka.producer import ExactlyOnce
 from streams.kafka.security import client_settings
 from streams.wire.positions import STATE
-from tests.chaos.direct import Change, Crash, Lives
+from tests.chaos.direct import ALL_SNAPSHOTS, NO_SNAPSHOTS, Change, Crash, Lives
 
-CRASHES: Final = 3
 SLEEP_SECONDS_MAX: Final = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Life:
+    """How long one life of a partition lasts.
+
+    Attributes:
+        commits: After how many it dies; None where its committer dies by itself.
+        snapshots: When it takes them, if not as configured.
+    """
+
+    commits: int | None = None
+    snapshots: Snapshots | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +50,13 @@ class Control:
         name: Which rule is taken out; empty for the right protocol.
         change: What is replaced.
         kinds: One of these must be found, by the names of `Counts`; nothing else proves that the rule was missed.
-        is_zombie: Whether it is tried with a sleeper rather than with crashes.
+        lives: The lives that it is tried with; none where it is tried with a sleeper.
     """
 
     name: str
     change: Callable[[Config], Change]
     kinds: tuple[str, ...] = ()
-    is_zombie: bool = False
+    lives: tuple[Life, ...] = ()
 
     def is_caught(self, counts: Counts) -> bool:
         """Tell whether what was found is what taking this rule out must lead to."""
@@ -53,7 +65,7 @@ class Control:
     @property
     def title(self) -> str:
         """Return what it is, for people."""
-        return f"{self.name or 'the right protocol'}, {'a sleeper' if self.is_zombie else 'crashes'}"
+        return f"{self.name or 'the right protocol'}, {'crashes' if self.lives else 'a sleeper'}"
 
 
 class Sleeper:
@@ -181,14 +193,21 @@ def believing(_: Config) -> Change:
     return lambda ports: dataclasses.replace(ports, restorer=Believing(ports.restorer))
 
 
+CRASHES: Final = (Life(5),) * 3
+BETWEEN: Final = (Life(),) * 3
+
+# The second life commits much that is in no snapshot, the third believes that it is, and says so in its own: what comes
+# after it is wrong to the end.
+UNSEEN: Final = (Life(1, ALL_SNAPSHOTS), Life(20, NO_SNAPSHOTS), Life(5, ALL_SNAPSHOTS))
+
 CONTROLS: Final = (
+    Control("", right, lives=CRASHES),
     Control("", right),
-    Control("", right, is_zombie=True),
-    Control("no fencing", without_fencing, ("doubled",), is_zombie=True),
-    Control("outputs outside the transaction", split(outputs_first=True), ("doubled",)),
-    Control("position committed before outputs", split(outputs_first=False), ("lost",)),
+    Control("no fencing", without_fencing, ("doubled",)),
+    Control("outputs outside the transaction", split(outputs_first=True), ("doubled",), BETWEEN),
+    Control("position committed before outputs", split(outputs_first=False), ("lost",), BETWEEN),
     # What lies between the snapshot and the positions is missing from the state: other signals follow, or none.
-    Control("snapshot without position", believing, ("lost", "different")),
+    Control("snapshot without position", believing, ("lost", "different"), UNSEEN),
 )
 
 
@@ -196,12 +215,12 @@ async def run_control(control: Control, config: Config, caught_up: Callable[[], 
     """Take one protocol through crashes, or through a sleeper that wakes, and then to the end of its inputs."""
     lives = Lives(config, change=control.change(config))
     seat = lives.seats[0]
-    if control.is_zombie:
+    if not control.lives:
         await _sleep_through(config, control, lives, seat)
-    else:
-        for _ in range(CRASHES):
-            if not await lives.live(seat, "after_commit", 5):
-                break  # The story has ended.
+    for life in control.lives:
+        point = "none" if life.commits is None else AFTER_COMMIT
+        if not await lives.live(seat, point, life.commits or 1, snapshots=life.snapshots):
+            break  # The story has ended.
     # The end is reached with the right protocol: what is wrong by then stays wrong.
     await Lives(config).finish(caught_up)
 
@@ -222,7 +241,7 @@ async def _sleep_through(config: Config, control: Control, lives: Lives, seat: S
         sleeper.cancel()
         await sleeper
     # Its partition moves on.
-    await lives.live(seat, "after_commit", 5)
+    await lives.live(seat, AFTER_COMMIT, 5)
     awake.set()
     await asyncio.sleep(1.0)
     told.set()

@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 from typing import Any, Final
@@ -21,11 +21,11 @@ from aiokafka.structs import OffsetAndMetadata
 from prometheus_client import CollectorRegistry
 
 from streams.audit.reading import Stream, committed, new_consumer
-from streams.config import Config
+from streams.config import Config, Snapshots
 from streams.kafka.app import build_ports, terms_of_config
 from streams.kafka.effects import Place
 from streams.kafka.owner import PartitionOwner, Ports, Seat
-from streams.kafka.probe import POINTS
+from streams.kafka.probe import AFTER_COMMIT, DURING_REPLAY, DURING_RESTORE
 from streams.kafka.security import client_settings
 from streams.kafka.topics import Topics
 from streams.kafka.transport import keep_raw_records
@@ -40,6 +40,12 @@ PACE_SECONDS: Final = 0.03
 
 LIFE_SECONDS_MAX: Final = 20.0
 """It may wait for the time-out of a transaction that another seat's death has left open in its state."""
+
+NO_SNAPSHOTS: Final = Snapshots(interval_s=86_400.0)
+"""Longer than a life: what it commits is replayed by the next."""
+
+ALL_SNAPSHOTS: Final = Snapshots(interval_s=0.01, share_max=1.0)
+"""With every commit: what it commits is replayed by nobody."""
 
 FAR: Final = 1 << 62
 
@@ -161,9 +167,14 @@ class Lives:
     Args:
         config: Where Kafka is, and what is configured.
         change: Applied to what every life is made of.
+        name: For people.
+
+    Attributes:
+        crashes: What was planned and happened, by point.
     """
 
-    def __init__(self, config: Config, *, change: Change = lambda ports: ports) -> None:
+    def __init__(self, config: Config, *, change: Change = lambda ports: ports, name: str = "direct") -> None:
+        self.name = name
         self._config = config
         self._change = change
         self._terms = terms_of_config(config)
@@ -183,6 +194,7 @@ class Lives:
         *,
         until: asyncio.Event | None = None,
         pace_seconds: float = PACE_SECONDS,
+        snapshots: Snapshots | None = None,
     ) -> bool:
         """Live until a point is reached for the so-many-th time, and return whether it was.
 
@@ -192,7 +204,9 @@ class Lives:
             count: How often the point is reached.
             until: Ends it in order.
             pace_seconds: What lies between two sets of records.
+            snapshots: When it takes them, if not as configured.
         """
+        config = dataclasses.replace(self._config, snapshots=snapshots or self._config.snapshots)
         left = count
 
         def probe(reached: str) -> None:
@@ -203,7 +217,7 @@ class Lives:
 
         async with DirectConsumer(self._config, seat, pace_seconds=pace_seconds) as consumer:
             ports = build_ports(
-                self._config,
+                config,
                 self._terms,
                 consumer,
                 consumer.commit,
@@ -230,37 +244,40 @@ class Lives:
                 died = not life.cancelled() and life.result()
             finally:
                 told.cancel()
-        if died:
-            self.crashes[point] += 1
         return died
 
-    async def die(self, random: Random, number: int, say: Callable[[str], None]) -> None:
-        """Die so many times, at points and in partitions that chance decides."""
-        plan = [POINTS[at % len(POINTS)] for at in range(number)]
+    async def die(self, random: Random, points: Sequence[str], say: Callable[[str], None]) -> None:
+        """Die at each of these points, in an order and in partitions that chance decides."""
+        plan = list(points)
         random.shuffle(plan)
-        attempts = 0
+        number, attempts = len(plan), 0
         while plan and attempts < 2 * number:
             point = plan.pop(0)
             attempts += 1
             # A router has no state to restore and nothing to replay; it dies only where it can.
-            seats = [seat for seat in self.seats if seat.kind == STATE or point != "during_replay"]
+            seats = [seat for seat in self.seats if seat.kind == STATE or point != DURING_REPLAY]
             seat = random.choice(seats)
-            count = 1 if point in ("during_restore", "during_replay") else random.randrange(1, 4)
-            reached = await self._live_beside(seat, point, count)
-            if not reached:
-                # Nothing to replay, or nothing to say: another time.
+            count = 1 if point in (DURING_RESTORE, DURING_REPLAY) else random.randrange(1, 4)
+            if point == DURING_REPLAY:
+                # What is replayed lies between snapshot and positions. A life that ended in order, or died with a fresh
+                # snapshot, has left nothing there: one that dies with positions alone comes before.
+                await self._live_beside(seat, AFTER_COMMIT, 1, snapshots=NO_SNAPSHOTS)
+            if await self._live_beside(seat, point, count):
+                self.crashes[point] += 1
+            else:
+                # Nothing to say: another time.
                 plan.append(point)
             if attempts % 20 == 0:
-                say(f"direct: {sum(self.crashes.values())} of {number} crashes")
+                say(f"{self.name}: {sum(self.crashes.values())} of {number} crashes")
 
     # A worker begins again with all its partitions. The other seat of this one must live too: what it left under way
     # when it died last is ended by its next life alone, and is waited for by whoever restores from their common topic.
-    async def _live_beside(self, seat: Seat, point: str, count: int) -> bool:
+    async def _live_beside(self, seat: Seat, point: str, count: int, *, snapshots: Snapshots | None = None) -> bool:
         until = asyncio.Event()
         other = next(other for other in self.seats if other.number == seat.number and other.kind != seat.kind)
         beside = asyncio.create_task(self.live(other, until=until))
         try:
-            return await self.live(seat, point, count)
+            return await self.live(seat, point, count, snapshots=snapshots)
         finally:
             until.set()
             await beside

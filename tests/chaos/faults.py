@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from streams.kafka.probe import POINTS
-from tests.chaos.cluster import Cluster
+from tests.chaos.cluster import Application, Cluster
+from tests.chaos.eyes import Stuck
 from tests.chaos.processes import WorkerProcess
 from tests.chaos.proxy import APIS, KINDS, Fault, Kind, Side
 
@@ -47,6 +47,8 @@ HOLD_SECONDS: Final = 6.0
 
 DELAY_SECONDS: Final = 1.0
 
+PATIENT_WORKER: Final = "b"
+
 Say = Callable[[str], None]
 
 
@@ -58,14 +60,16 @@ class Plan:
         crashes: Points at which a worker's process dies; it is killed from outside before, so each is a kill -9 too.
         kills: Further kills from outside.
         frames: API, side and kind of each frame fault.
+        patient: How many of all these, the last ones, one of the workers meets with the default limits.
     """
 
-    crashes: int
+    crashes: Sequence[str]
     kills: int
-    zombies: int
-    broker_restarts: int
-    rebalances: int
+    zombies: int = 0
+    broker_restarts: int = 0
+    rebalances: int = 0
     frames: list[tuple[str, Side, Kind]] = field(default_factory=list)
+    patient: int = 0
 
 
 def all_frames(random: Random) -> list[tuple[str, Side, Kind]]:
@@ -84,14 +88,18 @@ class Breaker:
     """Does it, one thing after the other.
 
     Args:
-        cluster: What is broken.
+        cluster: Broker and network.
+        application: Whose workers are broken.
         random: Decides which, when and where.
         say: Told what is done.
         check: Raises when the feeding has ended: what follows would prove nothing.
     """
 
-    def __init__(self, cluster: Cluster, random: Random, say: Say, check: Callable[[], None]) -> None:
+    def __init__(
+        self, cluster: Cluster, application: Application, random: Random, say: Say, check: Callable[[], None]
+    ) -> None:
         self._cluster = cluster
+        self._application = application
         self._check = check
         self._random = random
         self._say = say
@@ -124,8 +132,7 @@ class Breaker:
             Stuck: Something did not go on.
         """
         tasks: list[tuple[str, Callable[[], Awaitable[None]]]] = []
-        points = [POINTS[number % len(POINTS)] for number in range(plan.crashes)]
-        tasks += [(f"crash {point}", self._bound(self.crash, point)) for point in points]
+        tasks += [(f"crash {point}", self._bound(self.crash, point)) for point in plan.crashes]
         tasks += [("kill -9", self.kill)] * plan.kills
         tasks += [("zombie", self.zombie)] * plan.zombies
         tasks += [("broker kill -9", self.restart_broker)] * plan.broker_restarts
@@ -139,8 +146,10 @@ class Breaker:
             if minutes is not None and started > begun + minutes * 60:
                 self.left_off = f"left off after {number - 1} of {len(tasks)}"
                 return
+            if number == len(tasks) - plan.patient + 1:
+                await self.slow_down()
             await act()
-            await self._cluster.eyes.recovered()
+            await self._recovered()
             self._check()
             seconds = asyncio.get_running_loop().time() - started
             self._say(f"{number:4}/{len(tasks)} {name}, on again after {seconds:.1f} s")
@@ -149,7 +158,16 @@ class Breaker:
         """Start the workers that always run."""
         for worker in self._pair():
             worker.start()
-        await self._cluster.eyes.recovered()
+        await self._recovered()
+
+    async def slow_down(self) -> None:
+        """Let one worker begin again with the default limits, and keep them."""
+        self._say(f"     worker {PATIENT_WORKER} goes on with the default limits")
+        self._cluster.slow_down(PATIENT_WORKER)
+        worker = self._application.workers[PATIENT_WORKER]
+        await worker.stop()
+        worker.start()
+        await self._recovered()
 
     async def crash(self, point: str) -> None:
         """Let a worker die at a point."""
@@ -178,12 +196,12 @@ class Breaker:
         """Stop a worker until its partitions have moved on, and wake it."""
         worker = self._random.choice(self._pair())
         self._ensure_running(worker)
-        await self._cluster.eyes.recovered()
+        await self._application.eyes.recovered()
         worker.send(signal.SIGSTOP)
         try:
             # The other worker gets everything: only then all inputs are committed.
             await asyncio.sleep(1.0)
-            await self._cluster.eyes.recovered()
+            await self._application.eyes.recovered()
         finally:
             worker.send(signal.SIGCONT)
         self.done["zombie"] += 1
@@ -196,17 +214,17 @@ class Breaker:
         await asyncio.sleep(self._random.random() * 3)
         await asyncio.to_thread(self._cluster.broker.start)
         self.done["broker restart"] += 1
-        await self._cluster.eyes.recovered()
+        await self._application.eyes.recovered()
         for worker in self._pair():
             self._ensure_running(worker)
 
     async def rebalance(self) -> None:
         """Let a third worker come, and go in order."""
-        third = self._cluster.workers["c"]
+        third = self._application.workers["c"]
         if not await self._join(third):
             self.missed.append("rebalance: the third worker was given nothing")
         await asyncio.sleep(self._random.random())
-        await self._cluster.eyes.recovered()
+        await self._application.eyes.recovered()
         if not await third.stop():
             self.unclean.append(f"worker c ended with {third.exit_code} when told to end")
         self.done["rebalance"] += 1
@@ -217,7 +235,7 @@ class Breaker:
             await self._leave(side, kind)
             return
         name = self._random.choice("ab")
-        worker, proxy = self._cluster.workers[name], self._cluster.proxies[name]
+        worker, proxy = self._application.workers[name], self._cluster.proxies[name]
         if api in AT_START:
             await worker.stop()
         else:
@@ -237,7 +255,7 @@ class Breaker:
 
     # The third worker's farewell is spoilt: the group must do without it, and then without the worker.
     async def _leave(self, side: Side, kind: Kind) -> None:
-        third, proxy = self._cluster.workers["c"], self._cluster.proxies["c"]
+        third, proxy = self._application.workers["c"], self._cluster.proxies["c"]
         await self._join(third)
         fault = proxy.arm(_fault("LeaveGroup", side, kind))
         await third.stop()
@@ -257,6 +275,17 @@ class Breaker:
             await asyncio.sleep(0.1)
         return worker.said("partition_live")
 
+    # What was fed by now may all have been committed before a worker ended. And one that still starts when its broker
+    # is taken away gives up, as it should.
+    async def _recovered(self) -> None:
+        deadline = asyncio.get_running_loop().time() + POINT_SECONDS_MAX
+        for worker in self._pair():
+            while worker.is_running and not worker.said("worker_started"):
+                if asyncio.get_running_loop().time() > deadline:
+                    raise Stuck(f"expected worker {worker.name} to start within {POINT_SECONDS_MAX:g} s, it did not")
+                await asyncio.sleep(0.1)
+        await self._application.eyes.recovered()
+
     # Nothing that is done here may end a worker: it is started again, and told at the end.
     def _ensure_running(self, worker: WorkerProcess) -> None:
         self._note_end(worker)
@@ -268,7 +297,7 @@ class Breaker:
             self.unclean.append(f"worker {worker.name} ended with {worker.exit_code}: {worker.last_words()}")
 
     def _pair(self) -> list[WorkerProcess]:
-        return [self._cluster.workers["a"], self._cluster.workers["b"]]
+        return [self._application.workers["a"], self._application.workers["b"]]
 
     @staticmethod
     def _bound(act: Callable[..., Awaitable[None]], *arguments: str) -> Callable[[], Awaitable[None]]:

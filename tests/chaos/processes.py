@@ -23,14 +23,14 @@ class WorkerProcess:
 
     Args:
         name: For its log and for people.
-        settings: Its configuration, by environment variable.
+        settings: Its configuration, by environment variable; what is changed holds when it is started next.
         folder: Where its log goes.
     """
 
     def __init__(self, name: str, settings: Mapping[str, str], folder: Path) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        self._settings = settings
+        self.settings = settings
         self._log_start = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -60,7 +60,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**kept, **self._settings, "PYTHONUNBUFFERED": "1"},
+                env={**kept, **self.settings, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,
             )
         self._guard = start_guard(self._process.pid, None)

@@ -9,14 +9,16 @@ import pytest
 
 from streams.audit.comparison import Counts, Defect, Findings
 from streams.audit.report import PartitionReport, Report
-from tests.chaos.__main__ import Totals, judge_control
+from streams.config import Config, Kafka
+from tests.chaos.__main__ import judge_control
 from tests.chaos.controls import CONTROLS
 from tests.chaos.faults import Breaker, all_frames
+from tests.chaos.totals import Totals
 
 
 def breaker(*, planned: int, missed: int = 0, unclean: int = 0, left_off: str = "") -> Breaker:
     """Return a breaker as it is at the end of a run."""
-    made = Breaker(cast(Any, None), Random(1), lambda _: None, lambda: None)
+    made = Breaker(cast(Any, None), cast(Any, None), Random(1), lambda _: None, lambda: None)
     made.planned, made.left_off = planned, left_off
     made.missed = ["crash during_commit"] * missed
     made.unclean = ["worker a ended with 1"] * unclean
@@ -37,6 +39,23 @@ def test_every_request_is_held_and_only_requests_are() -> None:
 
     assert {side for _, side, kind in frames if kind == "hold"} == {"request"}
     assert ("LeaveGroup", "request", "hold") in frames
+
+
+def test_outputs_may_repeat_without_transactions_and_with_them_may_not() -> None:
+    """What repeats is counted apart where it is legal; what is lost or another is wrong under either delivery."""
+
+    def totals(delivery: str, counts: Counts) -> Totals:
+        found = Totals()
+        report = Report([PartitionReport("state", 0, findings=[Findings("topic/0", counts, [])])])
+        found.add("phase", Config(kafka=Kafka(delivery=delivery)), report, 1)
+        return found
+
+    assert totals("at_least_once", Counts(doubled=3, out_of_order=1)).is_well
+    assert "repeated 4 " in totals("at_least_once", Counts(doubled=3, out_of_order=1)).lines()[0]
+    assert not totals("exactly_once", Counts(doubled=1)).is_well
+    for kind in ("lost", "different", "unexpected"):
+        assert not totals("at_least_once", Counts(**{kind: 1})).is_well
+        assert not totals("exactly_once", Counts(**{kind: 1})).is_well
 
 
 @pytest.mark.parametrize("control", [control for control in CONTROLS if control.name], ids=lambda control: control.name)

@@ -130,7 +130,7 @@ def test_images_are_pinned(compose: dict[str, Any]) -> None:
 
 
 def test_what_runs_for_long_is_checked_and_what_has_data_keeps_it(compose: dict[str, Any]) -> None:
-    """Kafka, the worker, the clock and Prometheus have health checks; Kafka's and Prometheus's data are on named volumes."""
+    """Kafka, the worker, the clock and Prometheus have health checks; data are on named volumes."""
     services = compose["services"]
 
     assert {name for name, service in services.items() if "healthcheck" in service} == {
