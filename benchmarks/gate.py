@@ -29,7 +29,7 @@ from streams.wire.batches import read_batches
 from streams.wire.signals import encode
 from streams.wire.ticks import TickDecoder
 
-LIMITS: Final = {"ticks": 1.4, "bars": 6.5, "signals": 4.8}
+LIMITS: Final = {"ticks": 1.4, "bars": 6.5, "signals": 3.2}
 WORKLOAD: Final = Workload(instruments=500, ticks=300_000)
 TURNS_LEFT_OUT: Final = 1  # the first fetch rolls every instrument into the session
 REFERENCE_BYTES: Final = 2_000_000

@@ -210,7 +210,7 @@ def _write(points: Sequence[Point], machine: str, options: argparse.Namespace) -
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shapes", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--ticks", type=int, default=4_000_000)
+    parser.add_argument("--ticks", type=int, default=6_000_000)
     parser.add_argument("--small-ticks", type=int, default=1_000_000, help="for small batches, which take long to fill")
     parser.add_argument("--instruments", type=int, default=2_000)
     parser.add_argument("--sessions", type=int, default=262, help="daily bars of each instrument")

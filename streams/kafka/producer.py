@@ -13,16 +13,18 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import (
     IllegalOperation,
     IncompatibleBrokerVersion,
+    InvalidTransactionTimeout,
     KafkaError,
     TransactionalIdAuthorizationFailed,
 )
 
 from streams.config import Kafka
 from streams.kafka import probe as probes
+from streams.kafka.droppable import DroppableProducer
 from streams.kafka.effects import Effects, Output, Place, by_place
 from streams.kafka.probe import Probe
 from streams.kafka.security import client_settings
@@ -218,7 +220,7 @@ class AtLeastOnce(_Writer):
     """
 
     def __init__(self, kafka: Kafka, commit_positions: CommitPositions, *, probe: Probe) -> None:
-        producer = AIOKafkaProducer(
+        producer = DroppableProducer(
             enable_idempotence=True, retry_backoff_ms=20, request_timeout_ms=REQUEST_SECONDS * 1000, **_options(kafka)
         )
         super().__init__(producer, probe)
@@ -243,10 +245,10 @@ class AtLeastOnce(_Writer):
 
     async def close(self, *, finished: bool) -> None:
         """Disconnect. What was not acknowledged is given up: its position was not committed either."""
-        if not finished:
-            # Closed connections end what would otherwise be waited for.
-            await self._producer.client.close()
-        await self._producer.stop()
+        if finished:
+            await self._producer.stop()
+        else:
+            await self._producer.abandon()
 
 
 def _options(kafka: Kafka) -> dict[str, Any]:
@@ -261,32 +263,48 @@ def _options(kafka: Kafka) -> dict[str, Any]:
     }
 
 
-async def check_transactions(kafka: Kafka) -> str | None:
-    """Return why the brokers cannot do what exactly-once delivery asks of them, or None when they can.
+async def check_transactions(kafka: Kafka, *, timeout_seconds: float) -> str | None:
+    """Return what was found in place of transactions, and what to do about it; None where one can begin.
 
     Called once, when a worker starts: a transactional producer is begun as each partition will begin its own. What a
     network loses on the way is asked again.
+
+    Args:
+        kafka: Where Kafka is.
+        timeout_seconds: How long a transaction may take.
     """
     deadline = time.monotonic() + CHECK_SECONDS
     while True:
-        found, is_final = await _tried(kafka)
+        found, is_final = await _tried(kafka, timeout_seconds)
         if found is None or is_final or time.monotonic() >= deadline:
             return found
         await asyncio.sleep(CHECK_AGAIN_SECONDS)
 
 
 # Returns why no transaction began, None when one did, and whether asking again would not change it.
-async def _tried(kafka: Kafka) -> tuple[str | None, bool]:
-    committer = ExactlyOnce(kafka, f"{kafka.group}-check", timeout_seconds=CHECK_SECONDS, probe=probes.passed)
+async def _tried(kafka: Kafka, timeout_seconds: float) -> tuple[str | None, bool]:
+    committer = ExactlyOnce(kafka, f"{kafka.group}-check", timeout_seconds=timeout_seconds, probe=probes.passed)
+    remedy = (
+        "Set kafka.delivery = 'at_least_once', or look at the brokers: a single one needs "
+        "transaction.state.log.replication.factor=1, and a user with access control WRITE on transactional ids "
+        f"that begin with {kafka.group!r}"
+    )
     try:
         async with asyncio.timeout(ATTEMPT_SECONDS):
             await committer.start()
     except TimeoutError:
-        return f"none that began within {CHECK_SECONDS:g} s", False
+        return f"none that began within {CHECK_SECONDS:g} s. {remedy}", False
+    except InvalidTransactionTimeout:
+        return (
+            f"that they allow less time than commits.timeout_s = {timeout_seconds:g}. Set it to at most the brokers' "
+            "transaction.max.timeout.ms, or raise that",
+            True,
+        )
     except IncompatibleBrokerVersion as error:
-        return f"brokers without them ({error})", True
+        return f"brokers without them ({error}). {remedy}", True
     except KafkaError as error:
-        return f"{type(error).__name__}: {error}", isinstance(error, TransactionalIdAuthorizationFailed)
+        is_final = isinstance(error, TransactionalIdAuthorizationFailed)
+        return f"{type(error).__name__}: {error}. {remedy}", is_final
     finally:
         await committer.close(finished=True)
     return None, False

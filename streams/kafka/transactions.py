@@ -29,6 +29,7 @@ from aiokafka.protocol.transaction import (
     TxnOffsetCommitRequest,
 )
 
+from streams.kafka.droppable import DroppableProducer, look_at
 from streams.kafka.transport import IncompatibleLibrary, missing_names
 
 TRANSACTIONAL: Final = (AddPartitionsToTxnRequest, AddOffsetsToTxnRequest, TxnOffsetCommitRequest, EndTxnRequest)
@@ -39,22 +40,18 @@ UNREACHABLE_SECONDS: Final = 0.25
 RETRY_BACKOFF_MS: Final = 2
 """A transaction waits for the markers of the one before, which takes the broker a few milliseconds."""
 
-ABANDON_SECONDS: Final = 2.0
-"""How long requests under way may take to notice that their connections are closed."""
-
 
 class InDoubt(RuntimeError):
     """A request of a transaction was sent and not answered: it may be carried out at any time, or never."""
 
 
-class StrictProducer(AIOKafkaProducer):
+class StrictProducer(DroppableProducer):
     """A transactional producer that ends with the first request whose fate is not known."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(retry_backoff_ms=RETRY_BACKOFF_MS, **options)
         self.ending = asyncio.Event()
         """Set when the request to commit has been sent."""
-        self._closed = False
         self._plain_send = self.client.send
         # Of this producer's client and sender alone, not of their classes: consumers of the process stay as they are.
         self.client.send = self._send
@@ -77,25 +74,8 @@ class StrictProducer(AIOKafkaProducer):
 
     async def abandon(self) -> None:
         """Stop without finishing anything: what is under way is for the next InitProducerId to settle."""
-        if self._closed:
-            return
-        self._closed = True
-        task = self._sender.sender_task
-        if task is not None:
-            task.cancel()
-        await self.client.close()
-        if task is not None:
-            await asyncio.wait({task}, timeout=ABANDON_SECONDS)
-            if task.done() and not task.cancelled():
-                task.exception()
-        # What failed was raised once; nobody will ask these again.
-        batches = [batch for waiting in self._message_accumulator._batches.values() for batch in waiting]
-        batches += self._message_accumulator._pending_batches
-        waiters = [self._txn_manager._transaction_waiter, self._txn_manager._pid_waiter]
-        waiters += [future for batch in batches for future in (batch.future, batch._drain_waiter)]
-        for waiter in waiters:
-            if waiter is not None and waiter.done() and not waiter.cancelled():
-                waiter.exception()
+        await super().abandon()
+        look_at([self._txn_manager._transaction_waiter, self._txn_manager._pid_waiter])
 
     async def _send(self, node_id: Any, request: Any, *, group: Any = ConnectionGroup.DEFAULT) -> Any:
         if isinstance(request, EndTxnRequest):
@@ -129,6 +109,8 @@ USED: Final[tuple[tuple[Any, tuple[str, ...]], ...]] = (
     (AIOKafkaProducer.__init__, ("client", "_sender", "_txn_manager", "_closed", "_message_accumulator")),
     (TransactionManager.fatal_error, ("_transaction_waiter", "set_exception")),
     (MessageAccumulator.fail_all, ("_batches", "_pending_batches")),
+    (Sender._sender_routine, ("_send_produce_req", "_maybe_do_transactional_request")),
+    (AIOKafkaClient.close, ("_sync_task", "_conns")),
     (AIOKafkaProducer.start, ("_sender", "bootstrap")),
     (AIOKafkaClient.send, ("ready", "_conns")),
     (Sender._maybe_do_transactional_request, ("_do_add_partitions_to_txn", "_do_txn_commit")),

@@ -129,13 +129,12 @@ class Worker:
                 note(log, logging.WARNING, "topic_differs", problem=str(problem))
         if fatal:
             raise WorkerRefused(_describe(fatal))
-        if self.config.kafka.delivery == "exactly_once" and (found := await check_transactions(self.config.kafka)):
-            raise WorkerRefused(
-                f"kafka.delivery = 'exactly_once': expected brokers with transactions, found {found}. "
-                "Set kafka.delivery = 'at_least_once', or look at the brokers: a single one needs "
-                "transaction.state.log.replication.factor=1, and a user with access control WRITE on transactional ids "
-                f"that begin with {self.config.kafka.group!r}"
-            )
+        if self.config.kafka.delivery == "exactly_once":
+            found = await check_transactions(self.config.kafka, timeout_seconds=self.config.commits.timeout_s)
+            if found:
+                raise WorkerRefused(
+                    f"kafka.delivery = 'exactly_once': expected brokers with transactions, found {found}"
+                )
         # Before the group is joined: compiling takes longer than a member may be silent.
         await asyncio.to_thread(warm)
         membership = self._membership = Membership(self.config.kafka)

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError
 
-from streams.config import Config, Markets, Rules, Snapshots
+from streams.config import Commits, Config, Markets, Rules, Snapshots
 from streams.kafka.effects import Effects, Output
 from streams.kafka.probe import AFTER_COMMIT, DURING_COMMIT, POINTS, passed
 from streams.kafka.producer import ExactlyOnce
@@ -445,6 +445,24 @@ def test_brokers_without_transactions_are_told_at_the_start(prefix: str, apache:
             await worker.stop()
 
             async with running(config_for(broker.bootstrap, prefix, delivery="at_least_once")):
+                pass
+
+    run(work())
+
+
+def test_brokers_that_allow_less_time_are_told_at_the_start(prefix: str, apache: ApacheBroker) -> None:
+    """The brokers must allow `commits.timeout_s`: a worker with more is refused by its name, one with less runs."""
+
+    async def work() -> None:
+        with ApacheBroker(settings=f"{SETTINGS}transaction.max.timeout.ms=20000\n") as broker:
+            config = config_for(broker.bootstrap, prefix)
+            await make_topics(config)
+            worker = Worker(replace(config, commits=Commits(timeout_s=21)))
+            with pytest.raises(WorkerRefused, match=r"commits\.timeout_s = 21\. .* transaction\.max\.timeout\.ms"):
+                await worker.start()
+            await worker.stop()
+
+            async with running(replace(config, commits=Commits(timeout_s=20))):
                 pass
 
     run(work())

@@ -1,11 +1,15 @@
-"""An EndTxn that is delivered late: it tears the next transaction, unless a new producer id was fetched in between."""
+"""An EndTxn that is delivered late: it tears the next transaction, unless a new producer id was fetched in between.
+
+And a producer that is given up over such a doubt, with what it leaves behind.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +17,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from streams.config import Config
+from streams.kafka.effects import Effects, Output
 from streams.kafka.embedded import find_free_port
+from streams.kafka.probe import passed
+from streams.kafka.producer import AtLeastOnce, ExactlyOnce
 from streams.kafka.transactions import InDoubt, StrictProducer
 from tests.chaos.proxy import Fault, FrameProxy, broker_settings
 from tests.integration.apache import SETTINGS, ApacheBroker, ApacheUnavailable
@@ -124,6 +131,44 @@ def test_late_end_is_refused_with_the_rule() -> None:
             await second.stop()
 
     asyncio.run(asyncio.wait_for(work(), 120))
+
+
+@pytest.mark.parametrize("kind", ["exactly_once", "at_least_once"])
+def test_producer_that_is_given_up_leaves_nothing_behind(kind: str) -> None:
+    """What it had under way ends with it, although only the brokers could answer, and nobody waits for them."""
+
+    async def work() -> None:
+        async with proxied() as (config, proxy):
+            kafka = replace(config.kafka, bootstrap_servers=f"127.0.0.1:{proxy.port}")
+            committer: Any = (
+                ExactlyOnce(kafka, TRANSACTIONAL_ID, timeout_seconds=60.0, probe=passed)
+                if kind == "exactly_once"
+                else AtLeastOnce(kafka, no_positions, probe=passed)
+            )
+            await committer.start()
+            lost = proxy.arm(Fault("Produce", "drop"))
+            output = Output(config.kafka.prefix + "signals.breakouts.v1", 0, b"key", ENTERED, [])
+            committing = asyncio.ensure_future(committer.commit(Effects([output])))
+            await lost.hit.wait()
+            committing.cancel()
+            await asyncio.wait({committing})
+
+            await committer.close(finished=False)
+
+            assert running_in_clients() == []
+
+    asyncio.run(asyncio.wait_for(work(), 120))
+
+
+def running_in_clients() -> list[str]:
+    """Return the tasks of producers that run, theirs and ours."""
+    coroutines: list[Any] = [task.get_coro() for task in asyncio.all_tasks()]
+    files = ("/aiokafka/", "/streams/kafka/")
+    return [each.__qualname__ for each in coroutines if any(file in each.cr_code.co_filename for file in files)]
+
+
+async def no_positions(positions: Mapping[Any, int]) -> None:
+    """Commit for no group."""
 
 
 async def _sees(config: Config, topic: str, values: list[bytes]) -> bool:
