@@ -238,7 +238,13 @@ class Lives:
                     if task.done():
                         task.result()
                 if not life.done():
-                    await owner.stop(5.0, final=True)
+                    try:
+                        await owner.stop(5.0, final=True)
+                    except Crash:
+                        # Its last commit came to the point, and nobody is left to end its life.
+                        life.cancel()
+                        await asyncio.wait({life})
+                        return True
                 await asyncio.wait({life})
                 # Whoever is stopped while it restores is cancelled.
                 died = not life.cancelled() and life.result()
