@@ -102,7 +102,7 @@ def measure_rates(bootstrap: str, options: argparse.Namespace) -> dict[str, list
 def measure_latencies(bootstrap: str, options: argparse.Namespace) -> list[Row]:
     """Measure latency at half load with each delivery."""
     market = Market(load_markets([MIC]), options.partitions, options.probes)
-    given = argparse.Namespace(burst=options.burst, loads=HALF, rate=0.0)
+    given = argparse.Namespace(burst=options.burst, loads=HALF, rate=0.0, unpinned=False)
     return [row for delivery in DELIVERIES for row in asyncio.run(measure_ours(bootstrap, market, given, delivery))]
 
 

@@ -143,7 +143,9 @@ async def measure_ours(bootstrap: str, market: Market, options: argparse.Namespa
     apply_topics(environment)
     rows: list[Row] = []
     async with feeding(bootstrap, prefix + TICKS_TOPIC, market, options.burst) as (generator, published):
-        with worker_run(environment, published, say, cores={(os.cpu_count() or 1) - 1}) as run:
+        # An empty set is all of them.
+        cores = set() if options.unpinned else {(os.cpu_count() or 1) - 1}
+        with worker_run(environment, published, say, cores=cores) as run:
             label = f"Fiftytwo, {delivery.replace('_', ' ')}"
             with receiving(bootstrap, prefix + SIGNALS, market.partitions) as receiver:
                 rate = options.rate or await _held(generator, market, run.port, prefix + TICKS_TOPIC)
@@ -275,6 +277,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--delivery", nargs="*", default=["exactly_once", "at_least_once"], help="exactly_once, at_least_once"
     )
+    parser.add_argument("--unpinned", action="store_true", help="let the worker use every core, not one")
     parser.add_argument("--without-peer", action="store_true", help="leave Kafka Streams out")
     parser.add_argument("--json", type=Path, default=Path(".cache/bench/latency.json"))
     return parser.parse_args()

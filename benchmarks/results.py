@@ -118,7 +118,7 @@ def table(report: dict[str, Any]) -> str:
     for job in dict.fromkeys(row["job"] for row in report["rows"]):
         lines += [
             "",
-            f"{job}: the first ticks of {report['ticks']:,} in JSON, {report['instruments']:,} instruments, "
+            f"{job}: {report['ticks']:,} ticks of {report['instruments']:,} instruments, or the first of them; "
             "median of the rounds",
             "",
             "| contestant | ticks read | ticks/s | ticks/CPU s | peak memory | durability | correct |",
