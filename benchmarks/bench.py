@@ -239,9 +239,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--jobs", nargs="*", default=[BREAKOUTS, RUNNING_MAXIMUM], help="52-week, running-maximum")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="contestants whose name contains this")
     parser.add_argument("--resume", action="store_true", help="keep the runs that --json holds, and do the rest")
-    parser.add_argument("--json", type=Path, default=Path(".cache/bench/bench.json"))
-    parser.add_argument("--chart", type=Path, default=Path(".cache/bench/bench.svg"))
+    parser.add_argument("--json", type=Path, help=".cache/bench/bench.json, or quick.json with --quick")
+    parser.add_argument("--chart", type=Path, help="beside it, .svg")
     options = parser.parse_args()
+    # A comparison of two must not take the place of one of all.
+    options.json = options.json or Path(".cache/bench", "quick.json" if options.quick else "bench.json")
+    options.chart = options.chart or options.json.with_suffix(".svg")
     options.rounds = options.rounds or (1 if options.quick else 3)
     return options
 

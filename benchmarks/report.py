@@ -34,9 +34,11 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / ".cache/bench")
     folder: Path = parser.parse_args().folder
     sections = []
-    if (report := _read(folder / "bench.json")) is not None:
+    compared = next((name for name in ("bench", "quick") if (folder / f"{name}.json").exists()), None)
+    if compared is not None:
+        report = _read(folder / f"{compared}.json")
         sections.append(comparison(report))
-        shutil.copy(folder / "bench.svg", ROOT / PICTURE)
+        shutil.copy(folder / f"{compared}.svg", ROOT / PICTURE)
         replace_measured(ROOT / "README.md", short(report))
     if (report := _read(folder / "latency.json")) is not None:
         sections.append(latency([LatencyRow(**row) for row in report["rows"]], report["machine"]))
