@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from benchmarks import results
 from benchmarks.answers import Breakouts, Oracle, RunningMaximum, judge
+from benchmarks.broker import measured_broker
 from benchmarks.contest import ContestantFailed, Timing, running
 from benchmarks.contestants import BINARY, BREAKOUTS, CONTESTANTS, FULL, RUNNING_MAXIMUM, Contestant, Entry
 from benchmarks.loader import publish
@@ -34,7 +35,7 @@ from benchmarks.workload import MIC, SESSION_DATE, Workload
 from streams.calendars import load_markets
 from streams.core.sessions import Markets
 from streams.core.units import format_time, parse_date
-from tests.integration.apache import ApacheBroker, ApacheUnavailable
+from tests.integration.apache import ApacheUnavailable
 
 RATE_MIN: Final = 5_000  # records a second: who is slower is stopped
 PREFIX: Final = "bench."
@@ -151,7 +152,7 @@ def main() -> int:
 
     warm_up()
     try:
-        with ApacheBroker(heap="1g") as broker:
+        with measured_broker() as broker:
             for result in _compete(broker.bootstrap, chosen, options, markets, found):
                 print(results.line(result), flush=True)
                 # After every run, so that a run that is ended early can be resumed.

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.bench import Field
+from benchmarks.broker import measured_broker
 from benchmarks.contestants import BREAKOUTS, CONTESTANTS
 from benchmarks.latency import TABLE_HEAD, Market, Row, line, measure_ours
 from benchmarks.progress import end_in_order, other_work, say
@@ -29,7 +30,7 @@ from benchmarks.results import Result
 from benchmarks.running import warm_up
 from benchmarks.workload import MIC, Workload
 from streams.calendars import load_markets
-from tests.integration.apache import ApacheBroker, ApacheUnavailable
+from tests.integration.apache import ApacheUnavailable
 
 DELIVERIES: Final[Mapping[str, str]] = {"exactly_once": "Fiftytwo", "at_least_once": "Fiftytwo, at least once"}
 """The contestants of the benchmark by how they deliver."""
@@ -49,10 +50,10 @@ def main() -> int:
     print(f"{platform.platform()}, Python {platform.python_version()}, {machine}", flush=True)
     warm_up()
     try:
-        with ApacheBroker(heap="1g") as broker:
+        with measured_broker() as broker:
             rates = measure_rates(broker.bootstrap, options)
             rows = measure_latencies(broker.bootstrap, options)
-        with ApacheBroker(heap="1g") as broker:
+        with measured_broker() as broker:
             restarts = measure_restarts(
                 broker.bootstrap,
                 instruments=options.restart_instruments,

@@ -24,6 +24,7 @@ from typing import Any, Final
 import numpy as np
 from aiokafka import AIOKafkaProducer
 
+from benchmarks.broker import measured_broker
 from benchmarks.contest import running
 from benchmarks.contestants import EXACTLY_ONCE, Entry, kafka_streams
 from benchmarks.generator import Generator, probes
@@ -38,7 +39,7 @@ from benchmarks.workload import MIC, SESSION_DATE
 from streams.calendars import load_markets
 from streams.core.sessions import Markets
 from streams.core.units import format_date, format_time, parse_date
-from tests.integration.apache import ApacheBroker, ApacheUnavailable
+from tests.integration.apache import ApacheUnavailable
 
 DELIVERIES: Final = ["exactly_once", "at_least_once"]
 LOADS: Final = (0.01, 0.5, 0.9)
@@ -252,7 +253,7 @@ def main() -> int:
     rows: list[Row] = []
     warm_up()
     try:
-        with ApacheBroker(heap="1g") as broker:
+        with measured_broker() as broker:
             for delivery in options.delivery:
                 rows += asyncio.run(measure_ours(broker.bootstrap, market, options, delivery))
             if not options.without_peer:

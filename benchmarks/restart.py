@@ -76,9 +76,9 @@ def main() -> int:
     parser.add_argument("--ticks", type=int, default=4_000_000, help="trades of the session")
     parser.add_argument("--partitions", type=int, default=4)
     options = parser.parse_args()
-    from tests.integration.apache import ApacheBroker
+    from benchmarks.broker import measured_broker
 
-    with ApacheBroker(heap="1g") as broker:
+    with measured_broker() as broker:
         measure_restarts(
             broker.bootstrap, instruments=options.instruments, ticks=options.ticks, partitions=options.partitions
         )

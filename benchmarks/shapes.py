@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from benchmarks.broker import measured_broker
 from benchmarks.chart import Group, bars_svg
 from benchmarks.loader import publish
 from benchmarks.outputs import remove_topics
@@ -26,7 +27,7 @@ from benchmarks.running import TICKS_TOPIC, Run, apply_topics, warm_up, worker_e
 from benchmarks.workload import MIC, Workload
 from streams.calendars import load_markets
 from streams.core.sessions import Markets
-from tests.integration.apache import ApacheBroker, ApacheUnavailable
+from tests.integration.apache import ApacheUnavailable
 
 PREFIX: Final = "shapes."
 BAR_WIDTH: Final = 30
@@ -142,7 +143,7 @@ def main() -> int:
     points: list[Point] = []
     warm_up()
     try:
-        with ApacheBroker(heap="1g") as broker:
+        with measured_broker() as broker:
             for shape in chosen:
                 say(f"{shape.direction}: {shape.label}")
                 points.append(measure(broker.bootstrap, shape, markets, options.partitions))

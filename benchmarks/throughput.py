@@ -38,9 +38,9 @@ def main() -> int:
     )
     run = None
     if options.kafka:
-        from tests.integration.apache import ApacheBroker
+        from benchmarks.broker import measured_broker
 
-        with ApacheBroker(heap="1g") as broker:
+        with measured_broker() as broker:
             run = measure_worker(
                 broker.bootstrap,
                 workload,

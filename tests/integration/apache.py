@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -63,13 +64,15 @@ class ApacheBroker:
 
     Args:
         heap: Size of the Java heap.
+        java_options: More options of Java.
         settings: The node's properties, with places for `{port}`, `{controller_port}` and `{data}`.
     """
 
-    def __init__(self, *, heap: str = "512m", settings: str = SETTINGS) -> None:
+    def __init__(self, *, heap: str = "512m", settings: str = SETTINGS, java_options: Sequence[str] = ()) -> None:
         self._classpath = f"{find_jars()}/*"
         self._java = find_java()
         self._heap = heap
+        self._java_options = java_options
         self._folder = Path(tempfile.mkdtemp(prefix="fiftytwo-apache-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -177,7 +180,7 @@ class ApacheBroker:
         # -Xshare:auto and the first compiler tier alone would start faster, but the broker is also what benchmarks run
         # against.
         options = [f"-Xmx{self._heap}", f"-Xms{self._heap}", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-        return [self._java, *options, "-cp", self._classpath, main, *arguments]
+        return [self._java, *options, *self._java_options, "-cp", self._classpath, main, *arguments]
 
 
 def find_java() -> str:
