@@ -204,7 +204,7 @@ class Lives:
             count: How often the point is reached.
             until: Ends it in order.
             pace_seconds: What lies between two sets of records.
-            snapshots: When it takes them, if not as configured.
+            snapshots: When it takes them, if not as configured; with `NO_SNAPSHOTS` not at its end either.
         """
         config = dataclasses.replace(self._config, snapshots=snapshots or self._config.snapshots)
         left = count
@@ -239,7 +239,7 @@ class Lives:
                         task.result()
                 if not life.done():
                     try:
-                        await owner.stop(5.0, final=True)
+                        await owner.stop(5.0, final=snapshots is not NO_SNAPSHOTS)
                     except Crash:
                         # Its last commit came to the point, and nobody is left to end its life.
                         life.cancel()

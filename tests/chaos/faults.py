@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from streams.kafka.probe import AFTER_COMMIT, DURING_REPLAY, DURING_RESTORE
 from tests.chaos.cluster import Application, Cluster
 from tests.chaos.eyes import Stuck
 from tests.chaos.processes import WorkerProcess
@@ -17,6 +18,9 @@ from tests.chaos.proxy import APIS, KINDS, Fault, Kind, Side
 
 POINT_SECONDS_MAX: Final = 45.0
 """How long a worker may take to start and reach a point."""
+
+UNSEEN_COMMITS: Final = 20
+"""Enough that some are of a partition with state: routers have none."""
 
 HIT_SECONDS_MAX: Final = 30.0
 """How long a frame of some kind may be waited for."""
@@ -175,7 +179,16 @@ class Breaker:
         self._note_end(worker)
         self.done["kill"] += worker.is_running
         worker.kill()
-        worker.start(point, self._random.randrange(1, 4))
+        count = self._random.randrange(1, 4)
+        if point == DURING_REPLAY:
+            # What is replayed lies between snapshot and positions: a life that leaves some there comes before.
+            worker.start(AFTER_COMMIT, UNSEEN_COMMITS, snapshots=False)
+            await worker.ended(POINT_SECONDS_MAX)
+            worker.kill()
+        if point in (DURING_RESTORE, DURING_REPLAY):
+            # A worker may own one partition, and replay it in one go.
+            count = 1
+        worker.start(point, count)
         if await worker.ended(POINT_SECONDS_MAX) and worker.reached() == point:
             self.done["crash"] += 1
         else:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,9 @@ from streams.kafka.embedded import start_guard, stop_guard
 from tests.chaos.worker import REACHED
 
 STOP_SECONDS_MAX: Final = 20.0
+
+NO_SNAPSHOTS: Final = {"FIFTYTWO_SNAPSHOTS_INTERVAL_S": "86400"}
+"""Longer than it lives."""
 
 
 class WorkerProcess:
@@ -27,7 +29,7 @@ class WorkerProcess:
         folder: Where its log goes.
     """
 
-    def __init__(self, name: str, settings: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, name: str, settings: dict[str, str], folder: Path) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         self.settings = settings
@@ -45,8 +47,15 @@ class WorkerProcess:
         """Return how it ended, None while it runs."""
         return None if self._process is None else self._process.poll()
 
-    def start(self, point: str = "none", count: int = 1) -> None:
-        """Start it, to run until it is ended or reaches a point for the so-many-th time."""
+    def start(self, point: str = "none", count: int = 1, *, snapshots: bool = True) -> None:
+        """Start it, to run until it is ended or reaches a point for the so-many-th time.
+
+        Args:
+            point: Where it dies; `none` lives on.
+            count: How often the point is reached.
+            snapshots: Whether it takes any before it ends in order.
+        """
+        settings = self.settings if snapshots else self.settings | NO_SNAPSHOTS
         self._forget()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
         if "FIFTYTWO_CACHE_DIR" in os.environ:
@@ -60,7 +69,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**kept, **self.settings, "PYTHONUNBUFFERED": "1"},
+                env={**kept, **settings, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,
             )
         self._guard = start_guard(self._process.pid, None)
