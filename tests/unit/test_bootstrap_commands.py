@@ -20,6 +20,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "XNYS_A.csv").write_text(OURS)
+    (tmp_path / "XNYS_B.csv").write_text(OURS)
     (tmp_path / "yahoo.csv").write_text("Date,Open,High,Low,Close,Adj Close,Volume\n")
     (tmp_path / "actions.csv").write_text(ACTIONS)
     (tmp_path / "wrong.csv").write_text(ACTIONS.replace("4:1", "4"))
@@ -38,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["bars", "XNYS_A.csv", "--columns", "day=Date"], 2, "expected one of date, open"),
         (["bars", "XNYS_A.csv", "--columns", "date"], 2, "expected pairs such as date=Date"),
         (["bars", "XNYS_A.csv", "--columns", "date=a,date=b"], 2, "expected each column once"),
-        (["bars", "XNYS_A.csv", "XNYS_A.csv", "--instrument", "XNYS:A"], 2, "expected one file with it"),
+        (["bars", "XNYS_A.csv", "XNYS_B.csv", "--instrument", "XNYS:A"], 2, "expected one file with it"),
         (
             ["bars", "yahoo.csv", "--raw", "--columns", "symbol=Volume"],
             2,
