@@ -51,7 +51,7 @@ class Pace:
     end: float = 0.0
 
 
-FOR_EYES: Final = Pace(history=3.0, day=0.7, intraday=8.0, night=3.5, end=2.5)
+FOR_EYES: Final = Pace(history=2.0, day=0.4, intraday=5.0, night=2.5, end=2.0)
 AT_ONCE: Final = Pace()
 
 
