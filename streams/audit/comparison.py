@@ -262,6 +262,8 @@ class Revisions:
     required: int = 0
     found: int = 0
     found_digest: bytes = b""
+    found_at: int = 0
+    first_at: int = 0
     text: str = ""
 
 
@@ -311,12 +313,14 @@ class RevisionComparison:
         self.findings.counts.found += 1
         signal_id, revision = self.names.get(mark.name, (signal_id, revision))
         signal = self.signals.setdefault(signal_id, Revisions())
+        signal.first_at = signal.first_at or self.findings.counts.found
         if signal.found == revision:
             self.findings.note("doubled", mark.text)
         elif signal.found > revision:
             self.findings.note("out of order", f"{mark.text}, after revision {signal.found}")
         else:
             signal.found, signal.found_digest = revision, mark.digest
+            signal.found_at = self.findings.counts.found
         if not signal.digests:
             signal.text = mark.text
         elif signal.digests.get(revision, mark.digest) != mark.digest:
@@ -330,15 +334,22 @@ class RevisionComparison:
         Args:
             at_end: Whether the committed positions are the ends of both logs, so that nothing can be ahead of them.
         """
+        matches = [
+            signal.found_at
+            for signal in self.signals.values()
+            if signal.found_digest and signal.digests.get(signal.found) == signal.found_digest
+        ]
+        # What was said before the start stands before all that was said after it.
+        unknown_from = 0 if self.from_beginning else min(matches, default=self.findings.counts.found)
         for signal_id in sorted(self.signals):
-            self._judge(self.signals[signal_id], at_end=at_end)
+            self._judge(self.signals[signal_id], unknown_from, at_end=at_end)
         return self.findings
 
-    def _judge(self, signal: Revisions, *, at_end: bool) -> None:
+    def _judge(self, signal: Revisions, unknown_from: int, *, at_end: bool) -> None:
         counts = self.findings.counts
         counts.expected += signal.required > 0
         if signal.required == 0 and not signal.digests:
-            if self.from_beginning:
+            if signal.first_at > unknown_from:
                 self.findings.note("unexpected", signal.text)
             else:
                 counts.before += 1

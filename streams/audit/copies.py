@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from streams.audit.comparison import Findings, Mark
+
+
+class _Waiting(NamedTuple):
+    source: int
+    sequence: int
+    mark: Mark
+    appended_ns: int
+    required: bool
 
 
 class FanoutComparison:
@@ -10,22 +20,22 @@ class FanoutComparison:
 
     Args:
         place: Topic and partition, for people.
-        from_beginning: Whether the found side still has its first records. If not, what a source lacks before its
-            first match was removed by retention.
 
     Attributes:
+        oldest_ns: The broker's stamp on the oldest record that is left of the found side, 0 where it still has its
+            first. Retention can have removed a copy only when its article is not younger: a copy is appended after it.
         removed_sources: Sources whose first articles retention has removed. Their copies are there, and lie before the
             first copy that such a source is expected to have.
     """
 
-    def __init__(self, place: str, *, from_beginning: bool = True) -> None:
+    def __init__(self, place: str) -> None:
         self.findings = Findings(place)
-        self.from_beginning = from_beginning
+        self.oldest_ns = 0
         self.removed_sources: set[int] = set()
         self._first_match: dict[int, int] = {}
         self._first_found: dict[int, int] = {}
         # Equal copies are legal (an article that was published twice), so a name is a content and its count.
-        self._expected: dict[tuple[bytes, int], tuple[int, int, Mark, bool]] = {}
+        self._expected: dict[tuple[bytes, int], _Waiting] = {}
         self._counts_expected: dict[bytes, int] = {}
         self._counts_found: dict[bytes, int] = {}
         self._sequence: dict[int, int] = {}
@@ -35,13 +45,20 @@ class FanoutComparison:
     @property
     def is_waiting(self) -> bool:
         """Tell whether a copy that must be there has not been found yet."""
-        return any(required for _, _, _, required in self._expected.values())
+        return any(waiting.required for waiting in self._expected.values())
 
-    def expect(self, source: int, mark: Mark, *, required: bool = True) -> None:
-        """Take the next copy of one partition of the articles topic. All of them come before anything is found."""
+    def expect(self, source: int, mark: Mark, *, appended_ns: int = 0, required: bool = True) -> None:
+        """Take the next copy of one partition of the articles topic. All of them come before anything is found.
+
+        Args:
+            source: The partition of the articles topic.
+            mark: The copy.
+            appended_ns: The broker's stamp on its article.
+            required: Whether it must be there.
+        """
         count = self._counts_expected[mark.digest] = self._counts_expected.get(mark.digest, 0) + 1
         sequence = self._sequence[source] = self._sequence.get(source, -1) + 1
-        self._expected[mark.digest, count] = (source, sequence, mark, required)
+        self._expected[mark.digest, count] = _Waiting(source, sequence, mark, appended_ns, required)
         self.findings.counts.expected += required
 
     def find(self, mark: Mark) -> None:
@@ -55,22 +72,22 @@ class FanoutComparison:
             else:
                 self._unexpected.append((self.findings.counts.found, mark))
             return
-        source, sequence, _, required = waiting
-        self.findings.counts.ahead += not required
-        if sequence < self._front.get(source, -1):
+        source = waiting.source
+        self.findings.counts.ahead += not waiting.required
+        if waiting.sequence < self._front.get(source, -1):
             self.findings.note("out of order", mark.text)
-        self._front[source] = max(sequence, self._front.get(source, -1))
-        self._first_match.setdefault(source, sequence)
+        self._front[source] = max(waiting.sequence, self._front.get(source, -1))
+        self._first_match.setdefault(source, waiting.sequence)
         self._first_found.setdefault(source, self.findings.counts.found)
 
     def finish(self) -> Findings:
         """Judge what has no partner. One that is lost and one that nobody expected are one that was changed."""
         lost: list[Mark] = []
-        for source, sequence, mark, required in self._expected.values():
-            if not self.from_beginning and sequence < self._first_match.get(source, sequence + 1):
+        for waiting in self._expected.values():
+            if self._may_be_removed(waiting):
                 self.findings.counts.before += 1
-            elif required or sequence < self._front.get(source, -1):
-                lost.append(mark)
+            elif waiting.required or waiting.sequence < self._front.get(waiting.source, -1):
+                lost.append(waiting.mark)
         unexpected = [mark for at, mark in self._unexpected if not self._is_removed(at)]
         self.findings.counts.before += len(self._unexpected) - len(unexpected)
         pairs = min(len(lost), len(unexpected))
@@ -81,6 +98,11 @@ class FanoutComparison:
         for mark in unexpected[pairs:]:
             self.findings.note("unexpected", mark.text)
         return self.findings
+
+    # Whether retention may have removed a copy that is not there.
+    def _may_be_removed(self, waiting: _Waiting) -> bool:
+        first = self._first_match.get(waiting.source, waiting.sequence + 1)
+        return waiting.sequence < first and waiting.appended_ns <= self.oldest_ns
 
     # Whether a copy that nothing explains may come from an article that is no longer there.
     def _is_removed(self, at: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Final
 
 from streams.audit.comparison import OrderedComparison
 from streams.audit.copies import FanoutComparison
@@ -21,6 +22,9 @@ from streams.wire.articles import decode_copy
 from streams.wire.checks import RecordRefused
 
 EXPECTED = "expected"
+
+EVERYTHING_NS: Final = 2**63 - 1
+"""Of a topic that has lost its first records and holds none: whatever was appended may have been removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,6 @@ class FanoutVerifier:
         letters = self._topics.dlq(self._topics.articles)
         # Copies and letters end where they end now; the articles behind them, looked at later, do not end before.
         bounds = await self._source.bounds((topic, n) for topic in (self._topics.news, letters) for n in self._copies)
-        for n, copies in self._copies.items():
-            copies.from_beginning = bounds[self._topics.news, n][0] == 0
         async with AsyncExitStack() as stack:
             streams = {
                 place: await stack.enter_async_context(self._source.stream(place, *bounds[place])) for place in bounds
@@ -90,6 +92,10 @@ class FanoutVerifier:
                 waits = waits or any(fan.letters.is_waiting for fan in fans)
                 if not waits or not await patience.extend(streams.values()):
                     break
+            for n, copies in self._copies.items():
+                if bounds[self._topics.news, n][0] > 0:
+                    first_ns = streams[self._topics.news, n].first_ns
+                    copies.oldest_ns = EVERYTHING_NS if first_ns is None else first_ns
         for n, fan in enumerate(fans):
             fan.report.findings += [self._copies[n].finish(), fan.letters.finish()]
         return [fan.report for fan in fans]
@@ -123,7 +129,9 @@ class FanoutVerifier:
                 for output in effects.outputs:
                     record = output.key, output.value, output.headers, EXPECTED
                     if output.topic == self._topics.news:
-                        self._copies[output.partition].expect(number, copy_mark(*record), required=required)
+                        self._copies[output.partition].expect(
+                            number, copy_mark(*record), appended_ns=output.append_ns, required=required
+                        )
                     else:
                         fan.letters.expect(letter_mark(*record), required=required)
 

@@ -97,6 +97,8 @@ async def records_of(stream: Stream, *, sets: int | None = None) -> AsyncIterato
             return
         sets = None if sets is None else sets - 1
         frames = read_batches(fetched.data, skip_before=position)
+        if stream.first_ns is None and len(frames) > 0:
+            stream.first_ns = int(frames.frames["append_ns"][0])
         for index in range(len(frames)):
             where = f"offset {int(frames.frames[index]['offset'])}"
             yield frames.key(index), frames.value(index), frames.headers(index), where

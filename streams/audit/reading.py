@@ -89,6 +89,8 @@ class Stream:
         self.place = place
         self.position = start
         self.end = end
+        self.first_ns: int | None = None
+        """The broker's stamp on the first record that was read."""
         self._sets: list[Fetched] = []
 
     @property

@@ -30,6 +30,7 @@ from tests.integration.feeding import Day, Input, caught_up, config_for, make_to
 from tests.integration.tampering import (
     Change,
     doubled,
+    forged,
     one_byte_changed,
     one_header_changed,
     removed,
@@ -303,6 +304,8 @@ def test_verify_begins_at_a_base_snapshot_where_the_log_is_cut(apache: ApacheBro
         assert sum(each.counts.expected for each in states) > 0
         await rewrite(config, Topics(prefix).breakouts, removed(-1))
         assert (await check(config)).counts.lost == 1
+        await rewrite(config, Topics(prefix).enriched, forged)
+        assert (await check(config)).counts.unexpected == 1
 
     asyncio.run(work())
 

@@ -198,6 +198,36 @@ def test_records_are_named_by_what_they_are_about() -> None:
     assert letter_mark(None, b"{", [], "offset 1").name == ""
 
 
+@pytest.mark.parametrize(("oldest_ns", "before", "lost"), [(0, 0, 3), (10, 1, 2), (25, 2, 1), (40, 3, 0)])
+def test_only_a_copy_that_is_older_than_what_is_left_can_have_been_removed(
+    oldest_ns: int, before: int, lost: int
+) -> None:
+    """A copy is appended after its article: what is younger than the oldest record was never there, match or none."""
+    both = FanoutComparison("news/0")
+    both.oldest_ns = oldest_ns
+    for source, name, appended_ns in ((0, "a", 10), (0, "b", 20), (0, "c", 30), (1, "x", 30)):
+        both.expect(source, mark(name), appended_ns=appended_ns)
+    both.find(mark("x"))
+
+    assert both.finish().counts == Counts(expected=4, found=1, before=before, lost=lost)
+
+
+def test_enriched_signal_that_nothing_explains_can_only_lie_before_the_start() -> None:
+    """After the first revision that was expected, and from the beginning, it is unexpected."""
+
+    def judged(order: str, *, from_beginning: bool) -> Counts:
+        both = RevisionComparison("topic/0", from_beginning=from_beginning)
+        both.expect("s", 4, mark("s4"))
+        for name in order:
+            both.find(name, 4 if name == "s" else 1, mark("s4" if name == "s" else name))
+        return both.finish(at_end=True).counts
+
+    assert judged("us", from_beginning=False) == Counts(expected=1, found=2, before=1)
+    assert judged("su", from_beginning=False) == Counts(expected=1, found=2, unexpected=1)
+    assert judged("usv", from_beginning=False) == Counts(expected=1, found=3, before=1, unexpected=1)
+    assert judged("us", from_beginning=True) == Counts(expected=1, found=2, unexpected=1)
+
+
 def test_copies_of_articles_that_retention_removed_lie_before_the_start() -> None:
     """They come before the first copy that their source is expected to have; what comes after it is unexpected."""
     both = FanoutComparison("news/0")
