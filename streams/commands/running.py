@@ -65,8 +65,7 @@ def worker(options: Options) -> None:
 def warm(options: Options) -> None:
     """Compile the engine and build the calendars beforehand.
 
-    Then the first worker starts at once. It takes about a minute, and a few seconds
-    when there is nothing to do.
+    Then the first worker starts at once. It takes about a minute, and a few seconds when there is nothing to do.
 
     Examples:
       fiftytwo warm

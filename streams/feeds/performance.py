@@ -189,7 +189,10 @@ class Performance:
         deadline = time.monotonic() + SETTLE_SECONDS_MAX
         while any(self._heard.get(place, 0) < end for place, end in ends.items()):
             if time.monotonic() > deadline:
-                raise DemoFailed(_late("what it said", ", ".join(self._topics.outputs), SETTLE_SECONDS_MAX))
+                raise DemoFailed(
+                    f"expected to hear all that the worker said within {SETTLE_SECONDS_MAX:g} s, found more on "
+                    f"{', '.join(self._topics.outputs)} than was read: try again on a machine with less to do"
+                )
             await asyncio.sleep(POLL_SECONDS)
 
     async def _listen(self) -> None:
