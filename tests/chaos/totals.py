@@ -10,6 +10,7 @@ import click
 from streams.audit.comparison import Counts, Defect
 from streams.audit.report import Report
 from streams.config import Config
+from tests.chaos.minimums import Happened
 
 REPEATS: Final = ("doubled", "out of order")
 """What an output is called that is there again."""
@@ -37,11 +38,13 @@ class Totals:
     Attributes:
         once: Of exactly-once delivery.
         again: Of at-least-once delivery.
+        happened: To exactly-once delivery.
         wrong: What is not well beside the sums of `once`.
     """
 
     once: Sums = field(default_factory=Sums)
     again: Sums = field(default_factory=Sums)
+    happened: Happened = field(default_factory=Happened)
     wrong: list[str] = field(default_factory=list)
 
     @property
