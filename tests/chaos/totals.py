@@ -62,6 +62,9 @@ class Totals:
                 click.echo(f"{name}: {text_of(defect)}")
         click.echo(f"{name}: {report.inputs} inputs, {report.counts.expected} expected, {faults} faults")
         counts = report.counts
+        if counts.ahead:
+            # All workers have ended in order, with everything committed.
+            self.wrong.append(f"{name}: expected no output past the committed positions, found {counts.ahead}")
         if not is_once and (counts.lost or counts.different or counts.unexpected):
             found = f"lost {counts.lost} different {counts.different} unexpected {counts.unexpected}"
             self.wrong.append(f"{name}: expected every output and no other, found {found}")

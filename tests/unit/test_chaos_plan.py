@@ -185,6 +185,17 @@ def test_outputs_may_repeat_without_transactions_and_with_them_may_not() -> None
         assert not totals("exactly_once", Counts(**{kind: 1})).is_well
 
 
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_output_past_the_committed_positions_is_wrong(delivery: str) -> None:
+    """Workers have ended in order by the time their outputs are judged: nothing is on its way any more."""
+    totals = Totals()
+    report = Report([PartitionReport("state", 0, findings=[Findings("topic/0", Counts(ahead=2), [])])])
+
+    totals.add("phase", Config(kafka=Kafka(delivery=delivery)), report, 1)
+
+    assert totals.wrong == ["phase: expected no output past the committed positions, found 2"]
+
+
 @pytest.mark.parametrize("control", [control for control in CONTROLS if control.name], ids=lambda control: control.name)
 def test_control_is_caught_by_its_own_difference_alone(control: Any) -> None:
     """A report that is not well for another reason does not show that the missing rule was noticed."""
