@@ -64,7 +64,8 @@ class Counts:
         expected: Records that must be there.
         found: Records that are there.
         ahead: Of those found, how many lie past the committed position, written by a worker that runs.
-        before: How many lie before the start of the comparison and were not judged.
+        before: How many were not judged: they are there and lie before the start of the comparison, or they are not
+            there and retention may have removed them.
     """
 
     expected: int = 0
