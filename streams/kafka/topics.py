@@ -224,6 +224,22 @@ def expected_partition(key: bytes, partitions: int) -> int:
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
+def what_to_check(kafka: Kafka) -> str:
+    """Return the settings that decide whether a broker lets us in.
+
+    The client says only that it could not connect, be the port closed, the password wrong or the certificate unknown.
+
+    >>> what_to_check(Kafka())
+    'kafka.bootstrap_servers and kafka.security_protocol'
+    """
+    named = ["kafka.bootstrap_servers", "kafka.security_protocol"]
+    if kafka.security_protocol.startswith("SASL"):
+        named += ["kafka.sasl_mechanism", "kafka.sasl_username", "kafka.sasl_password"]
+    if kafka.security_protocol.endswith("SSL"):
+        named.append("kafka.ssl_cafile")
+    return f"{', '.join(named[:-1])} and {named[-1]}"
+
+
 @asynccontextmanager
 async def connect(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
     """Open an administration client for the length of a block.
@@ -238,21 +254,11 @@ async def connect(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
         except (KafkaError, OSError) as error:
             raise BrokersUnreachable(
                 f"expected a Kafka broker at {kafka.bootstrap_servers} over {kafka.security_protocol}, "
-                f"found: {error}. Start it, or {_what_to_check(kafka)}"
+                f"found: {error}. Start it, or check {what_to_check(kafka)}"
             ) from error
         yield admin
     finally:
         await admin.close()
-
-
-# The client says only that it could not connect, be the port closed, the password wrong or the certificate unknown.
-def _what_to_check(kafka: Kafka) -> str:
-    named = ["kafka.bootstrap_servers", "kafka.security_protocol"]
-    if kafka.security_protocol.startswith("SASL"):
-        named += ["kafka.sasl_mechanism", "kafka.sasl_username", "kafka.sasl_password"]
-    if kafka.security_protocol.endswith("SSL"):
-        named.append("kafka.ssl_cafile")
-    return f"check {', '.join(named[:-1])} and {named[-1]}"
 
 
 # Asks for all topics, never for ours by name: a broker that creates topics on demand would create the ones that we ask
@@ -348,4 +354,5 @@ __all__ = [
     "connect",
     "expected_partition",
     "specs",
+    "what_to_check",
 ]

@@ -269,8 +269,8 @@ class Breaker:
             await asyncio.sleep(0.1)
         return worker.said(LIVE)
 
-    # What was fed by now may all have been committed before a worker ended. And one that still starts when its broker
-    # is taken away gives up, as it should.
+    # What was fed by now may all have been committed before a worker ended. And what is done next is meant for workers
+    # that run, not for one that still starts.
     async def _recovered(self) -> None:
         deadline = asyncio.get_running_loop().time() + POINT_SECONDS_MAX
         for worker in self._pair():
