@@ -282,6 +282,47 @@ def test_partition_goes_on_in_its_middle(apache: ApacheBroker, prefix: str, tmp_
     asyncio.run(work())
 
 
+def test_copies_of_articles_go_on_where_they_were_interrupted(
+    apache: ApacheBroker, prefix: str, tmp_path: Path
+) -> None:
+    """What was read of the articles of one partition, and what came of them, is not read again."""
+
+    async def work() -> None:
+        async with left_behind(apache, prefix) as config:
+            markets = load_markets(config.markets.mics, lookback=config.rules.lookback)
+            whole = await check(config)
+            file = tmp_path / "verify.json"
+
+            class Interrupted(Exception):
+                pass
+
+            seen: list[str] = []
+
+            def interrupt(what: str, *_: int) -> None:
+                if what.startswith("articles") and what not in seen:
+                    seen.append(what)
+                    if len(seen) == 2:
+                        raise Interrupted
+
+            with pytest.raises(Interrupted):
+                await verify(
+                    config, markets, store=FileStore(file, config, interval_seconds=0.0), on_progress=interrupt
+                )
+            kept = FileStore(file, config)
+            partial = kept.fanout()
+            told: list[str] = []
+
+            resumed = await verify(config, markets, store=kept, on_progress=lambda what, *_: told.append(what))
+
+        assert partial is not None
+        assert sorted(source.inputs > 0 for source in partial.sources) == [False, True]
+        assert resumed == whole
+        assert resumed.is_well
+        assert [what for what in told if what.startswith("articles")] == seen[1:]
+
+    asyncio.run(work())
+
+
 def command_for(config: Config, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the command line that verifies an application, with nothing of this machine's environment in it."""
     for name in os.environ:
