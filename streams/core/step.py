@@ -16,7 +16,7 @@ import numpy as np
 
 from streams.core.compiled import inlined, njit
 from streams.core.corrections import fold_cancel, fold_corrected, session_of
-from streams.core.extremes import extreme_of, see_price
+from streams.core.extremes import extreme_of, is_kept, see_price
 from streams.core.guard import withhold
 from streams.core.late import fold_late
 from streams.core.layout import (
@@ -230,17 +230,30 @@ def _is_near_band(hot: np.void, warm: np.void, record: np.void) -> bool:
     )
 
 
-# As in the band, and the best prices. No row is handed on: counting references to its arrays costs more than this.
+# As in the band, and the best prices, whose ids are known longer than those of the others. No row is handed on:
+# counting references to its arrays costs more than this.
 @njit
 def _fold_near_band(
     partition: np.void, hot: np.void, warm: np.void, tape: np.void, record: np.void, buffer: np.ndarray
 ) -> None:
-    prints = np.int64(hot["prints"])
-    _fold_in_band(partition, hot, tape, record, buffer)
-    if hot["prints"] == prints:
-        return
+    partition["ticks"] += 1
     price = np.int64(record["price"])
-    key = np.int64(tape["print"][prints & (PRINTS - 1)]["key"])
+    key = np.int64(0)
+    length = np.int64(record["trade_id_length"])
+    if length > 0:
+        key = trade_key(
+            buffer,
+            np.int64(record["trade_id_start"]),
+            length,
+            np.int64(record["extra"]),
+            np.int64(hot["date"]),
+        )
+        if is_recent(tape, key) or is_kept(warm, price, key):
+            partition["ticks_duplicate"] += 1
+            return
+        remember_id(tape, key)
+    add_print(hot, tape, price, key, np.int64(record["time_ns"]), np.int64(record["extra"]))
+    hot["volume"] = min(np.int64(hot["volume"]) + np.int64(record["size"]), np.int64(VOLUME_MAX))
     see_price(warm, np.int64(UP), price, key)
     see_price(warm, np.int64(DOWN), price, key)
     cut_band(hot, warm)
@@ -297,7 +310,7 @@ def _place_tick(world: World, row: Row, record: np.void, buffer: np.ndarray) -> 
         fold_late(world, row, date)
         return
     key = np.int64(world.trade["key"])
-    if key != 0 and is_recent(row.tape, key):
+    if key != 0 and (is_recent(row.tape, key) or is_kept(row.warm, np.int64(record["price"]), key)):
         world.partition["ticks_duplicate"] += 1
         return
     if date > hot["date"]:
