@@ -92,7 +92,10 @@ RULE_KEYS: Final[Mapping[str, Key]] = {
         maximum=1.0,
     ),
     "bad_print_trades": Key(
-        "As many trades out there confirm each other; one of another venue always does.", minimum=2, maximum=5
+        "As many trades out there, within the band of each other, confirm each other; one of another venue always "
+        "does.",
+        minimum=2,
+        maximum=5,
     ),
     "extended": Key(
         "Watch the extended hours too: `high_52w` and `low_52w` of a scope of their own, in which trades outside "

@@ -153,7 +153,7 @@ def publish_actions(options: Options, *, files: Sequence[str], columns: str | No
       instrument,action,ex_date,ratio
       XNAS:AAPL,split,2020-08-31,4:1
     """
-    from streams.feeds.actions import ACTION_COLUMNS, Action, action_step, parse_actions
+    from streams.feeds.actions import ACTION_COLUMNS, Action, Told, action_step, parse_actions
     from streams.feeds.bar_files import sources_of
     from streams.feeds.publish import publish_tables
 
@@ -162,8 +162,10 @@ def publish_actions(options: Options, *, files: Sequence[str], columns: str | No
     instruments = _instruments(config.markets.mics)
     sources = [*_standard_input(files), *sources_of(Path(each) for each in files if each != DASH)]
 
+    told = Told()
+
     def read(source: Source) -> Iterator[Step | Refused]:
-        for entry in parse_actions(source, mapping, instruments):
+        for entry in parse_actions(source, mapping, instruments, told):
             yield action_step(entry) if isinstance(entry, Action) else entry
 
     async def send(teller: Teller) -> Published:

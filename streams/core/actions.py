@@ -104,7 +104,7 @@ def set_symbol(cold: np.void, session_date: int) -> None:
 @njit
 def keep_action(cold: np.void, detail: np.void) -> bool:
     """Take an action instead of the one of its id, as the latest word; False when there are too many later ones."""
-    at = _place(cold, np.int64(detail["key"]), np.int64(detail["date"]))
+    at = _place(cold, detail)
     if at < 0:
         return False
     action = cold["action"][at]
@@ -136,18 +136,39 @@ def drop_action(cold: np.void, at: int) -> None:
     cold["actions"] = count - 1
 
 
+# Where the newcomer is written, -1 where it is the one to go.
 @njit
-def _place(cold: np.void, key: int, ex_date: int) -> int:
-    gone = find_action(cold, key)
+def _place(cold: np.void, detail: np.void) -> int:
+    gone = find_action(cold, np.int64(detail["key"]))
     if gone < 0 and cold["actions"] == ACTIONS_MAX:
-        gone = np.int64(0)
-        for index in range(1, ACTIONS_MAX):
-            if cold["action"][index]["ex_date"] < cold["action"][gone]["ex_date"]:
+        least = _rank(
+            np.int64(detail["code"]),
+            np.int64(detail["numerator"]),
+            np.int64(detail["denominator"]),
+            np.int64(detail["date"]),
+        )
+        for index in range(ACTIONS_MAX):
+            action = cold["action"][index]
+            rank = _rank(
+                np.int64(action["code"]),
+                np.int64(action["numerator"]),
+                np.int64(action["denominator"]),
+                np.int64(action["ex_date"]),
+            )
+            if rank < least or (rank == least and gone < 0):
+                least = rank
                 gone = np.int64(index)
-        if ex_date < cold["action"][gone]["ex_date"]:
+        if gone < 0:
             return np.int64(-1)
     if gone >= 0:
         drop_action(cold, gone)
     count = np.int64(cold["actions"])
     cold["actions"] = count + 1
     return count
+
+
+# Who goes first when there are too many: what moves no level, a cash dividend, before what does; then the oldest.
+@njit
+def _rank(code: int, numerator: int, denominator: int, ex_date: int) -> int:
+    matters = numerator != denominator or code == ACTION_SYMBOL_CHANGE or code == ACTION_DELISTING
+    return ex_date + (np.int64(1) << 32) if matters else ex_date

@@ -6,6 +6,8 @@ import numpy as np
 
 from streams.core.closing import judge_again
 from streams.core.compiled import njit
+from streams.core.guard import doubt_suspicion
+from streams.core.held import copy_trade, hold_print, is_confirmed, next_believed, unbelievable_side
 from streams.core.late import fold_late_corrected, unsee_late
 from streams.core.layout import ELIGIBLE_HIGH_LOW, KIND_CANCEL
 from streams.core.recent import insert_print, move_triggers
@@ -15,6 +17,7 @@ from streams.core.trades import (
     add_extremes,
     belongs,
     count_trade,
+    fold_believed,
     fold_extremes,
     is_last,
     load_trade,
@@ -118,12 +121,24 @@ def fold_corrected(world: World, row: Row, detail: np.void, buffer: np.ndarray, 
     replaces = number >= 0 and is_last(row, trade)
     if number >= 0 and not replaces:
         move_triggers(warm, number)
+    side = np.int64(-1)
     if trade["eligible"] & ELIGIBLE_HIGH_LOW != 0:
         trade["is_last"] = 1 if replaces else 0
         if warm["closed"] == 0 and warm["traded"] != 0:
+            doubt_suspicion(world, row)
+            side = unbelievable_side(world, row, np.int64(trade["price"]))
+            if side >= 0 and not is_confirmed(world, row, side):
+                hold_print(world, row, side)
+                if replaces:
+                    move_triggers(warm, number)
+                return
             fold_extremes(world, row)
         else:
             add_extremes(row, trade)
     if replaces:
         insert_print(row, trade, number)
+    if side >= 0:
+        copy_trade(world.spare, trade)
+        while next_believed(world, row, side):
+            fold_believed(world, row)
     judge_again(world, row)

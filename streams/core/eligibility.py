@@ -1,11 +1,12 @@
 """What a trade may update, from its sale conditions: high and low, last, volume.
 
 A condition means what its tape says: `B` is an average price on tapes A and B and a bunched trade on tape C. So the
-tables of `conditions.csv` are keyed by profile (`cta` for tapes A and B, `utp` for tape C) and code, and name the
-version of the specification they were taken from. Of several codes the strictest answer wins; where none says no, the
-conditions of all must hold (only trade of the day, of the listing market, before the end of eligibility), which only
-the session can answer. A code that the table does not know, or that its specification leaves undecided, makes the
-trade ineligible for everything: no signal beats a false one. A market without a profile takes every trade.
+tables of `conditions.csv` are keyed by profile (`cta` for tapes A and B, `utp` for tape C, `hkex` for Hong Kong) and
+code, and name the version of the specification they were taken from. Of several codes the strictest answer wins; where
+none says no, the conditions of all must hold (only trade of the day, of the listing market, before the end of
+eligibility), which only the session can answer. A code that the table does not know, or that its specification leaves
+undecided, makes the trade ineligible for everything: no signal beats a false one. A market without a profile takes
+every trade.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ from streams.core.words import pointer_to
 PROFILE_NONE: Final = 0
 PROFILE_CTA: Final = 1
 PROFILE_UTP: Final = 2
-PROFILE_NAMES: Final = ("none", "cta", "utp")
+PROFILE_HKEX: Final = 3
+PROFILE_NAMES: Final = ("none", "cta", "utp", "hkex")
 CODE_UNKNOWN: Final = 32  # A bit beside the ELIGIBLE ones: the table cannot judge this code.
 CODES: Final = 256
 TAPES: Final = {"A": PROFILE_CTA, "B": PROFILE_CTA, "C": PROFILE_UTP}
@@ -56,6 +58,7 @@ _PROFILES_OF_MARKETS: Final = {
     "ARCX": PROFILE_CTA,
     "BATS": PROFILE_CTA,
     "XNAS": PROFILE_UTP,
+    "XHKG": PROFILE_HKEX,
 }
 # How the consolidated tapes call the exchange that a market's instruments are listed on.
 LISTING_LETTERS: Final = {"XNYS": "N", "XASE": "A", "ARCX": "P", "BATS": "Z", "XNAS": "Q"}
@@ -79,6 +82,7 @@ _ALL_MARKS: Final = (
     | LAST_CONDITIONAL
     | CODE_UNKNOWN
 )
+_TAPE_PROFILES: Final = ("cta", "utp")  # A mark is a code's on these: M is an off-exchange trade in Hong Kong.
 _EXTENDED_CODES: Final = ("T", "U")
 _EXTENDED_ON_TIME: Final = "T"
 _TABLE = Path(__file__).with_name("conditions.csv")
@@ -179,12 +183,14 @@ def _bits(line: dict[str, str]) -> int:
     answers = (line["high_low"], line["last"], line["volume"])
     if "undecided" in answers:
         return CODE_UNKNOWN
-    bits = _MARKS.get(line["code"], 0) | _LAST_CONDITIONS.get(line["last"], 0)
+    is_of_tape = line["profile"] in _TAPE_PROFILES
+    bits = _MARKS.get(line["code"], 0) if is_of_tape else 0
+    bits |= _LAST_CONDITIONS.get(line["last"], 0)
     for answer, bit in zip(answers, (ELIGIBLE_HIGH_LOW, ELIGIBLE_LAST, ELIGIBLE_VOLUME), strict=True):
         bits |= bit if answer == "yes" else 0
     if bits & LAST_CONDITIONAL:
         bits |= ELIGIBLE_LAST
-    if bits & ELIGIBLE_HIGH_LOW or line["code"] in _EXTENDED_CODES:
+    if bits & ELIGIBLE_HIGH_LOW or (is_of_tape and line["code"] in _EXTENDED_CODES):
         bits |= ELIGIBLE_EXTENDED
         bits |= 0 if line["last"] == "yes" or line["code"] == _EXTENDED_ON_TIME else ELIGIBLE_LATE
     return bits

@@ -30,10 +30,28 @@ def is_beyond(price: int, other: int, side: int) -> bool:
 
 
 @njit
+def is_kept(warm: np.void, price: int, key: int) -> bool:
+    """Return whether the id of a trade is kept with one of the best prices of a side: it is known already."""
+    for side in range(2):
+        best = warm["best"][side]
+        count = np.int64(warm["best_count"][side])
+        if count == 0 or is_beyond(np.int64(best[count - 1]), price, side):
+            continue
+        for at in range(count):
+            if best[at] == price:
+                for slot in range(KEPT_IDS):
+                    if warm["best_keys"][side, at, slot] == key:
+                        return True
+    return False
+
+
+@njit
 def see_price(warm: np.void, side: int, price: int, key: int) -> None:
     """Take a trade into the best prices of a side, if it is among them."""
     best = warm["best"][side]
     count = np.int64(warm["best_count"][side])
+    if count == KEPT_PRICES and is_beyond(np.int64(best[KEPT_PRICES - 1]), price, side):
+        return
     at = np.int64(0)
     while at < count and is_beyond(np.int64(best[at]), price, side):
         at += 1

@@ -2,7 +2,8 @@
 
 While a split is suspected breakouts and measures are withheld, at most WITHHELD_MAX transitions. An action makes them
 untrue: they are discarded, and the session starts anew in the right units. A bar that says that there was no split, or
-an operator, makes them true: they are released in order, late but right.
+an operator, makes them true: they are released in order, late but right. So does the cancel of the suspected print,
+where the session's other trades are nearer to the last close.
 """
 
 from __future__ import annotations
@@ -17,20 +18,25 @@ from streams.core.compiled import allocating, njit
 from streams.core.emission import emit_suspicion
 from streams.core.extremes import extreme_of
 from streams.core.layout import (
+    ELIGIBLE_HIGH_LOW,
     FAMILY_HELD_PRINT,
     FIRST_CLOSE,
     MACHINES,
     TRANSITION_DISCARDED,
     TRANSITION_RELEASED,
     TRANSITION_SUSPECT,
+    UP,
 )
 from streams.core.momentum import derive_bases, derive_measures, keep_measures, restore_measures
+from streams.core.recent import last_price
 from streams.core.roll import derive_levels, is_full
 from streams.core.rows import BREAKOUT_OFF, WITHHELD_MAX, WITHHELD_TOTAL
 from streams.core.window import last_close, ring_position, triggered_bit
 from streams.core.world import Row, World
 
 UNITS_MAX: Final = 20
+GUARD_SUSPECTED: Final = 1
+GUARD_DOUBTED: Final = 2  # The print that was suspected never was: the next trade says more.
 NEAR_PERCENT: Final = 6
 
 
@@ -63,7 +69,35 @@ def suspect_split(world: World, row: Row) -> None:
     emit_suspicion(world, row, np.int64(TRANSITION_SUSPECT), np.int64(1))
     world.cursor[2] = world.cursor[0]
     keep_measures(row)
-    warm["guarded"] = 1
+    warm["guarded"] = GUARD_SUSPECTED
+
+
+@njit
+def withdraw_suspect(world: World, row: Row) -> None:
+    """Ask what is left of the session, or the next trade of it, where the world's trade, taken back, was the suspect.
+
+    A print that never was says nothing of a split: what opened the session is another trade.
+    """
+    warm = row.warm
+    cold = row.cold
+    trade = world.trade
+    if warm["guarded"] == 0 or trade["eligible"] & ELIGIBLE_HIGH_LOW == 0:
+        return
+    if trade["price"] != cold["suspect_price"] or trade["time_ns"] != cold["suspect_ns"]:
+        return
+    price = last_price(row.hot, warm, row.tape)
+    if price == 0:
+        price = extreme_of(warm, np.int64(UP))
+    warm["guarded"] = GUARD_DOUBTED
+    if price != 0:
+        _settle_doubt(world, row, price)
+
+
+@njit
+def doubt_suspicion(world: World, row: Row) -> None:
+    """Let the world's trade say whether there was a split, where the one that was suspected was taken back."""
+    if row.warm["guarded"] == GUARD_DOUBTED:
+        _settle_doubt(world, row, np.int64(world.trade["price"]))
 
 
 @njit
@@ -149,6 +183,19 @@ def _nearest_split(price: int, close: int) -> tuple[int, int]:
                     old = other
             one, other = other, one
     return new, old
+
+
+# A price nearer to the last close than to what a split would have made of it is that of no split.
+@njit
+def _settle_doubt(world: World, row: Row, price: int) -> None:
+    cold = row.cold
+    close = np.int64(cold["suspect_close"])
+    one = np.int64(cold["suspect_new"])
+    row.warm["guarded"] = GUARD_SUSPECTED
+    if abs(price - close) * one < abs(price * one - close * np.int64(cold["suspect_old"])):
+        withhold(world, row)
+        release(world, row)
+        world.cursor[2] = world.cursor[0]
 
 
 @njit

@@ -1,8 +1,10 @@
 """Bad prints: a price far from where the market trades is not believed until somebody else trades there too.
 
 Usual is the median of the session's last twenty trades, so nothing is held before there are twenty: a gap at the open
-is real. Only a print that would be a new extreme of the session is looked at, since any other moves nothing that was
-not reached before. A second venue, or enough trades, make what is held believed; the verdict rejects the rest.
+is real, and so is one after a halt. Only a print that would be a new extreme of the session is looked at, since any
+other moves nothing that was not reached before. A second venue, or enough trades, make what is held near them believed;
+the verdict rejects the rest. Near is what the band says: a slip of the keyboard at ten times the price is not confirmed
+by a market that then runs eleven percent.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from streams.core.layout import (
     TRANSITION_BELIEVED,
     TRANSITION_HELD,
     TRANSITION_REJECTED,
+    TRIGGER_REOPEN_GAP,
     UP,
 )
 from streams.core.recent import is_trade, median_price
@@ -31,7 +34,7 @@ from streams.core.world import Row, World
 def unbelievable_side(world: World, row: Row, price: int) -> int:
     """Return the side on which a price is too far out to be believed at once, or -1."""
     band = np.int64(world.rules["bad_print_bps"])
-    if band == 0:
+    if band == 0 or world.trade["kind"] == TRIGGER_REOPEN_GAP:
         return np.int64(-1)
     is_high = is_beyond(price, extreme_of(row.warm, np.int64(UP)), np.int64(UP))
     is_low = is_beyond(price, extreme_of(row.warm, np.int64(DOWN)), np.int64(DOWN))
@@ -51,10 +54,11 @@ def unbelievable_side(world: World, row: Row, price: int) -> int:
 def is_confirmed(world: World, row: Row, side: int) -> bool:
     """Return whether the world's trade makes the held prints of a side believed, itself included."""
     venue = np.int64(world.trade["venue"])
+    price = np.int64(world.trade["price"])
     trades = np.int64(1)
     for index in range(np.int64(row.cold["held_prints"])):
         held = row.cold["held_print"][index]
-        if held["side"] != side:
+        if held["side"] != side or not _is_near(world, side, price, np.int64(held["price"])):
             continue
         trades += 1
         if venue != 0 and held["venue"] != 0 and held["venue"] != venue:
@@ -64,8 +68,9 @@ def is_confirmed(world: World, row: Row, side: int) -> bool:
 
 @njit
 def hold_print(world: World, row: Row, side: int) -> None:
-    """Hold the world's trade."""
+    """Hold the world's trade; of too many on a side the oldest is given up."""
     cold = row.cold
+    _make_room(world, row, side)
     index = np.int64(cold["held_prints"])
     cold["held_ordinal"] += 1
     held = cold["held_print"][index]
@@ -79,11 +84,12 @@ def hold_print(world: World, row: Row, side: int) -> None:
 
 @njit
 def next_believed(world: World, row: Row, side: int) -> bool:
-    """Make the oldest held print of a side the world's trade, believed; False when there is none left."""
+    """Make the oldest held print that the spare trade confirms the world's trade; False when there is none left."""
     cold = row.cold
+    price = np.int64(world.spare["price"])
     for index in range(np.int64(cold["held_prints"])):
         held = cold["held_print"][index]
-        if held["side"] == side:
+        if held["side"] == side and _is_near(world, side, price, np.int64(held["price"])):
             copy_trade(world.trade, held)
             world.partition["prints_believed"] += 1
             emit_held_print(world, row, held, np.int64(TRANSITION_BELIEVED), np.int64(2))
@@ -134,6 +140,30 @@ def copy_trade(to: np.void, source: np.void) -> None:
         to["trade_id"][position] = source["trade_id"][position]
     for position in range(CONDITION_COUNT):
         to["conditions"][position] = source["conditions"][position]
+
+
+# Whether the further of two prices on a side would be believed where the nearer one is usual.
+@njit
+def _is_near(world: World, side: int, price: int, other: int) -> bool:
+    band = np.int64(world.rules["bad_print_bps"])
+    if side == UP:
+        return max(price, other) <= scaled_floor(min(price, other), 10_000 + band, np.int64(10_000))
+    return min(price, other) >= scaled_ceil(max(price, other), 10_000 - band, np.int64(10_000))
+
+
+@njit
+def _make_room(world: World, row: Row, side: int) -> None:
+    cold = row.cold
+    oldest = np.int64(-1)
+    count = 0
+    for index in range(np.int64(cold["held_prints"]) - 1, -1, -1):
+        if cold["held_print"][index]["side"] == side:
+            oldest = np.int64(index)
+            count += 1
+    if count == HELD_PRINTS_MAX // 2:
+        world.partition["prints_rejected"] += 1
+        emit_held_print(world, row, cold["held_print"][oldest], np.int64(TRANSITION_REJECTED), np.int64(2))
+        _drop_held(cold, oldest)
 
 
 @njit

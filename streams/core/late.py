@@ -10,7 +10,7 @@ import numpy as np
 
 from streams.core.closing import is_stated_by_market, judge_again, state_close
 from streams.core.compiled import njit
-from streams.core.extremes import is_beyond, is_known
+from streams.core.extremes import is_beyond, is_kept, is_known
 from streams.core.layout import (
     BAR_OFFICIAL,
     BAR_OWN,
@@ -43,7 +43,7 @@ def fold_late(world: World, row: Row, date: int) -> None:
     if not is_own and index < 0:
         world.partition["ticks_late"] += 1
         return
-    if key != 0 and is_recent(row.tape, key):
+    if key != 0 and (is_recent(row.tape, key) or is_kept(row.warm, np.int64(trade["price"]), key)):
         world.partition["ticks_duplicate"] += 1
         return
     world.partition["ticks_late_amended"] += 1

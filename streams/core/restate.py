@@ -16,8 +16,8 @@ from streams.core.extremes import extreme_of
 from streams.core.layout import FIRST_CLOSE, MACHINES, REASON_LEVEL_RESTATED, WINDOW_FULL
 from streams.core.momentum import derive_bases, derive_measures
 from streams.core.roll import derive_levels, is_full
-from streams.core.rows import BREAKOUT_OFF
-from streams.core.unsee import amend, drop_first, next_trigger, retract
+from streams.core.rows import BREAKOUT_ACTIVE, BREAKOUT_FAILED, BREAKOUT_OFF
+from streams.core.unsee import amend, drop_first, next_failure, next_trigger, retract
 from streams.core.world import Row, World
 
 
@@ -81,6 +81,7 @@ def _restate_machine(world: World, row: Row, machine: int) -> None:
     if full:
         take_level(warm, machine)
         set_lines(world, row, machine)
+        _doubt_failure(row, machine)
         _drop_short(row, machine)
         if next_trigger(row, machine):
             amend(world, row, machine, np.int64(REASON_LEVEL_RESTATED))
@@ -88,6 +89,19 @@ def _restate_machine(world: World, row: Row, machine: int) -> None:
     retract(world, row, machine, np.int64(REASON_LEVEL_RESTATED))
     if not full:
         warm["state"][machine] = BREAKOUT_OFF
+
+
+# A trade that failed the signal at its old level may be far from the line of the new one.
+@njit
+def _doubt_failure(row: Row, machine: int) -> None:
+    warm = row.warm
+    if warm["state"][machine] != BREAKOUT_FAILED:
+        return
+    if reaches(-np.int64(warm["fail_price"][machine]), -np.int64(warm["fail_line"][machine]), machine & 1):
+        return
+    if not next_failure(row, machine):
+        warm["state"][machine] = BREAKOUT_ACTIVE
+        warm["failed"][machine] = 0
 
 
 # Trades that do not reach the new level can no longer be the trigger.

@@ -117,7 +117,7 @@ WARM = np.dtype(
         ("traded", "i1"),  # a trade eligible for high and low was seen: the levels are derived
         ("halt", "i1"),
         ("reopening", "i1"),  # the next trade eligible for last is the first after a halt
-        ("guarded", "i1"),  # a split is suspected: what the row says is withheld
+        ("guarded", "i1"),  # a split is suspected: what the row says is withheld; 2 where the print was taken back
         ("cancelled", "i1"),  # the exchange cancelled the session
         ("spare", "i1"),
         ("open", "i8"),

@@ -105,7 +105,8 @@ class Rules:
         split_guard: Withhold what an instrument says whose first trade looks like a split that nobody announced.
         bad_print_band: A new extreme further than this share from the median of the session's last twenty trades is
             held until it is confirmed; 0 holds nothing.
-        bad_print_trades: As many trades out there confirm each other; one of another venue always does.
+        bad_print_trades: As many trades out there, within the band of each other, confirm each other; one of another
+            venue always does.
         extended: Watch the extended hours too, as a scope of its own with its own highs, lows and signals.
         band: Skip the machines for ticks that cannot move them. Off only to check that it changes nothing.
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from streams.core.compiled import inlined, njit
 from streams.core.corrections import fold_cancel, fold_corrected, session_of
-from streams.core.extremes import extreme_of, see_price
+from streams.core.extremes import extreme_of, is_kept, see_price
 from streams.core.guard import withhold
 from streams.core.late import fold_late
 from streams.core.layout import (
@@ -136,6 +136,10 @@ def step(
         slot = np.int64(hot_rows[near]["prints"]) & (PRINTS - 1)
         prefetch(tapes, near, slot * _PRINT_BYTES)
         prefetch(tapes, near, slot * _PRINT_BYTES + _PRINT_BYTES - 1)
+        price = np.int64(records[min(index + _NEAR, last)]["price"])
+        if price <= hot_rows[near]["band_low"] or price >= hot_rows[near]["band_high"]:
+            for offset in range(_LATEST_START, _LATEST_END, _LINE_BYTES):
+                prefetch(warm_rows, near, np.int64(offset))
         reference_ns = np.int64(partition["clock_ns"]) if is_replay else np.int64(record["append_ns"])
         reason = np.int64(-1)
         cursor[1] = index
@@ -177,6 +181,10 @@ _UNDONE: Final = -2
 _FAR: Final = 32  # Records between the look at a row and its use: some hundred nanoseconds, what memory takes.
 _NEAR: Final = 16
 _PRINT_BYTES: Final = PRINT.itemsize
+_LINE_BYTES: Final = 64
+# What of a warm row a trade near the band reads: from the latest price to the counts of the best ones.
+_LATEST_START: Final = 64
+_LATEST_END: Final = 448
 
 
 # Whether a tick moves nothing but the tape and the volume.
@@ -222,17 +230,30 @@ def _is_near_band(hot: np.void, warm: np.void, record: np.void) -> bool:
     )
 
 
-# As in the band, and the best prices. No row is handed on: counting references to its arrays costs more than this.
+# As in the band, and the best prices, whose ids are known longer than those of the others. No row is handed on:
+# counting references to its arrays costs more than this.
 @njit
 def _fold_near_band(
     partition: np.void, hot: np.void, warm: np.void, tape: np.void, record: np.void, buffer: np.ndarray
 ) -> None:
-    prints = np.int64(hot["prints"])
-    _fold_in_band(partition, hot, tape, record, buffer)
-    if hot["prints"] == prints:
-        return
+    partition["ticks"] += 1
     price = np.int64(record["price"])
-    key = np.int64(tape["print"][prints & (PRINTS - 1)]["key"])
+    key = np.int64(0)
+    length = np.int64(record["trade_id_length"])
+    if length > 0:
+        key = trade_key(
+            buffer,
+            np.int64(record["trade_id_start"]),
+            length,
+            np.int64(record["extra"]),
+            np.int64(hot["date"]),
+        )
+        if is_recent(tape, key) or is_kept(warm, price, key):
+            partition["ticks_duplicate"] += 1
+            return
+        remember_id(tape, key)
+    add_print(hot, tape, price, key, np.int64(record["time_ns"]), np.int64(record["extra"]))
+    hot["volume"] = min(np.int64(hot["volume"]) + np.int64(record["size"]), np.int64(VOLUME_MAX))
     see_price(warm, np.int64(UP), price, key)
     see_price(warm, np.int64(DOWN), price, key)
     cut_band(hot, warm)
@@ -289,7 +310,7 @@ def _place_tick(world: World, row: Row, record: np.void, buffer: np.ndarray) -> 
         fold_late(world, row, date)
         return
     key = np.int64(world.trade["key"])
-    if key != 0 and is_recent(row.tape, key):
+    if key != 0 and (is_recent(row.tape, key) or is_kept(row.warm, np.int64(record["price"]), key)):
         world.partition["ticks_duplicate"] += 1
         return
     if date > hot["date"]:

@@ -8,7 +8,7 @@ from streams.core.breakout import fold_breakout, is_live
 from streams.core.closing import is_listing_venue, is_stated_by_market, state_close
 from streams.core.compiled import njit
 from streams.core.extremes import extreme_of, see_price
-from streams.core.guard import suspect_split
+from streams.core.guard import doubt_suspicion, suspect_split
 from streams.core.held import copy_trade, hold_print, is_confirmed, next_believed, unbelievable_side
 from streams.core.layout import (
     CONDITION_COUNT,
@@ -147,6 +147,7 @@ def fold_in_session(world: World, row: Row) -> None:
         add_extremes(row, trade)
         return
     price = np.int64(trade["price"])
+    doubt_suspicion(world, row)
     if warm["traded"] == 0:
         suspect_split(world, row)
         derive_session(world, row)

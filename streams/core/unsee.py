@@ -14,6 +14,7 @@ from streams.core.breakout import is_live, reaches, send_held_extreme, take_name
 from streams.core.compiled import njit
 from streams.core.emission import emit_breakout
 from streams.core.extremes import extreme_of, is_beyond, unsee_price, was_seen
+from streams.core.guard import withdraw_suspect
 from streams.core.held import copy_trade, reject_cancelled
 from streams.core.layout import (
     DOWN,
@@ -83,6 +84,7 @@ def unsee_trade(world: World, row: Row, is_corrected: bool) -> int:
     for machine in range(FIRST_CLOSE):
         if is_live(warm, np.int64(machine)):
             _unsee_signal(world, row, np.int64(machine))
+    withdraw_suspect(world, row)
     if is_corrected:
         for machine in range(FIRST_CLOSE):
             warm["trigger_print"][machine] += (moved >> machine) & 1
@@ -166,6 +168,22 @@ def next_trigger(row: Row, machine: int) -> bool:
 
 
 @njit
+def next_failure(row: Row, machine: int) -> bool:
+    """Make another trade past the line the one that failed a signal; False where none is known."""
+    warm = row.warm
+    number = max(np.int64(warm["trigger_print"][machine]), oldest_print(row.hot, warm))
+    while number < row.hot["prints"]:
+        entry = row.tape["print"][number & (PRINTS - 1)]
+        if reaches(-np.int64(entry["price"]), -np.int64(warm["fail_line"][machine]), machine & 1):
+            warm["fail_ns"][machine] = entry["time_ns"]
+            warm["fail_price"][machine] = entry["price"]
+            warm["fail_key"][machine] = entry["key"]
+            return True
+        number += 1
+    return False
+
+
+@njit
 def _count(world: World, row: Row) -> None:
     trade = world.trade
     world.partition["cancels"] += 1
@@ -204,19 +222,11 @@ def _unsee_signal(world: World, row: Row, machine: int) -> None:
         _unsee_failure(world, row, machine)
 
 
-# Another trade at or past the line makes a failure of it all the same.
 @njit
 def _unsee_failure(world: World, row: Row, machine: int) -> None:
     warm = row.warm
-    number = max(np.int64(warm["trigger_print"][machine]), oldest_print(row.hot, warm))
-    while number < row.hot["prints"]:
-        entry = row.tape["print"][number & (PRINTS - 1)]
-        if reaches(-np.int64(entry["price"]), -np.int64(warm["fail_line"][machine]), machine & 1):
-            warm["fail_ns"][machine] = entry["time_ns"]
-            warm["fail_price"][machine] = entry["price"]
-            warm["fail_key"][machine] = entry["key"]
-            return
-        number += 1
+    if next_failure(row, machine):
+        return
     send_held_extreme(world, row, machine)
     warm["state"][machine] = BREAKOUT_ACTIVE
     warm["failed"][machine] = 0

@@ -81,19 +81,60 @@ class Action:
         return Fraction(self.denominator, self.numerator)
 
 
-def parse_actions(source: Source, columns: Mapping[str, str], instruments: Instruments) -> Iterator[Action | Refused]:
+class Told:
+    """What files have said so far, so that one split under two ids is not taken for two."""
+
+    def __init__(self) -> None:
+        self._ids: dict[tuple[str, str, str, str], str] = {}
+        self._of_day: dict[tuple[str, str, int], tuple[str, str]] = {}
+        self._days: dict[tuple[str, str], tuple[str, str, int]] = {}
+
+    def objection(self, source: Source, action: Action) -> str | None:
+        """Return why an action cannot be meant after those before it, None where it can; it counts from now on."""
+        key = (source.name, action.instrument, action.action_id, action.operation)
+        before = self._ids.setdefault(key, action.where)
+        if before != action.where:
+            return (
+                f"action_id: expected each id once for {action.instrument}, found {action.action_id!r} also at "
+                f"{before}: give the two actions ids of their own, or remove one"
+            )
+        self._forget(action)
+        if action.operation == "withdraw" or action.action not in WITH_RATIO:
+            return None
+        day = (action.instrument, action.action, action.ex_date)
+        if day in self._of_day:
+            known, where = self._of_day[day]
+            return (
+                f"ex_date: expected one {action.action} of {action.instrument} on {format_date(action.ex_date)}, found "
+                f"{known!r} also at {where}: both would count; remove one, or withdraw it first"
+            )
+        self._of_day[day] = (action.action_id, action.where)
+        self._days[action.instrument, action.action_id] = day
+        return None
+
+    # The latest word on an id holds.
+    def _forget(self, action: Action) -> None:
+        day = self._days.pop((action.instrument, action.action_id), None)
+        if day is not None:
+            del self._of_day[day]
+
+
+def parse_actions(
+    source: Source, columns: Mapping[str, str], instruments: Instruments, told: Told | None = None
+) -> Iterator[Action | Refused]:
     """Yield the actions of a file, or why a line has none.
 
     Args:
         source: The file.
         columns: What it calls its columns, see `rows_of`.
         instruments: Knows the configured markets.
+        told: What files before it said.
 
     Raises:
         HistoryError: The file has not the columns, or cannot be read.
         OSError: It cannot be read.
     """
-    seen: dict[tuple[str, str, str], str] = {}
+    told = told if told is not None else Told()
     for row in rows_of(source, ACTION_COLUMNS, columns, required=REQUIRED):
         if isinstance(row, Refused):
             yield row
@@ -103,15 +144,8 @@ def parse_actions(source: Source, columns: Mapping[str, str], instruments: Instr
         except ValueError as error:
             yield Refused(row.where, str(error))
             continue
-        before = seen.setdefault((action.instrument, action.action_id, action.operation), row.where)
-        if before != row.where:
-            yield Refused(
-                row.where,
-                f"action_id: expected each id once for {action.instrument}, found {action.action_id!r} also at "
-                f"{before}: give the two actions ids of their own, or remove one",
-            )
-            continue
-        yield action
+        refused = told.objection(source, action)
+        yield action if refused is None else Refused(row.where, refused)
 
 
 def read_actions(
@@ -124,8 +158,9 @@ def read_actions(
         OSError: A file cannot be read.
     """
     held: dict[tuple[str, str], Action] = {}
+    told = Told()
     for source in sources:
-        for action in parse_actions(source, columns, instruments):
+        for action in parse_actions(source, columns, instruments, told):
             if isinstance(action, Refused):
                 raise HistoryError(str(action))
             key = (action.instrument, action.action_id)

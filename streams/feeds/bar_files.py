@@ -126,13 +126,14 @@ def check_asked(sources: Iterable[Source], reading: Reading) -> None:
         HistoryError: A file cannot be read as what its name says.
         OSError: A file cannot be read.
     """
-    if reading.holds == "adjusted" and reading.actions is None and "split" not in reading.columns:
-        raise AskedWrongly(
-            "expected the actions that the prices are adjusted for, found none: "
-            "give --actions FILE, or name the column of splits with --columns split=..."
-        )
     for source in sources:
         header = header_of(source)
+        has_splits = "split" in reading.columns or "split" in {name.lower() for name in header}
+        if reading.holds == "adjusted" and reading.actions is None and not has_splits:
+            raise AskedWrongly(
+                f"{source.name}: expected the actions that the prices are adjusted for, found none: "
+                "give --actions FILE, or name the column of splits with --columns split=..."
+            )
         if reading.holds is None and not is_own_layout(header, reading):
             raise AskedWrongly(
                 f"{source.name}: expected to be told what the prices are, since the file has not our own layout "
@@ -234,11 +235,7 @@ def _finished(series: _Series, source: Source, reading: Reading, markets: Market
     factors = _known_factors(series, reading)
     is_session = np.isin(bars["date"], markets.sessions_of(series.instrument[:4])["date"])
     for bar in bars[~is_session]:
-        yield Refused(
-            f"{source.name}:{int(bar['line'])}",
-            f"date: expected a session of {series.instrument[:4]}, found {format_date(int(bar['date']))}, when it was "
-            "closed: check the date, or the calendar with markets.overrides",
-        )
+        yield Refused(f"{source.name}:{int(bar['line'])}", _no_session(int(bar["date"]), series.instrument, markets))
     kept = is_session
     if reading.holds == "adjusted" and factors:
         exact = [series.exact[index] for index in order.tolist()]
@@ -254,6 +251,15 @@ def _finished(series: _Series, source: Source, reading: Reading, markets: Market
         known = None if volume == _NO_VOLUME else volume
         no_split = day in series.no_splits and day not in factors
         yield bar_step(DailyBar(series.instrument, day, first, high, low, last, known, "", no_split))
+
+
+def _no_session(day: int, instrument: str, markets: Markets) -> str:
+    mic, dates = instrument[:4], markets.sessions_of(instrument[:4])["date"]
+    found = f"date: expected a session of {mic}, found {format_date(day)}"
+    if not dates[0] <= day <= dates[-1]:
+        bounds = f"{format_date(int(dates[0]))} to {format_date(int(dates[-1]))}"
+        return f"{found}, outside its calendar, {bounds}: leave out what no window reaches"
+    return f"{found}, when it was closed: check the date, or the calendar with markets.overrides"
 
 
 # Why nothing of an instrument can be used.

@@ -57,7 +57,7 @@ class Reference:
         session_date: The last session that it includes, None for the newest there is.
         high: 52-week high.
         low: 52-week low.
-        decimals: How many decimals the file has.
+        decimals: How many decimals its line has.
         where: File and line.
     """
 
@@ -156,10 +156,9 @@ def compare(
         rules: Options in force.
         time_ns: Now, for references without a date.
     """
-    given = list(references)
-    decimals = max([DECIMALS_MIN, *(each.decimals for each in given)])
-    error = Fraction(1, 2 * 10**decimals)
-    for reference in given:
+    for reference in references:
+        # Stocks below a dollar are quoted in fractions of a cent beside others that are rounded to a cent.
+        error = Fraction(1, 2 * 10 ** max(DECIMALS_MIN, reference.decimals))
         mic = reference.instrument[:4]
         session = (
             session_from(markets, mic, reference.session_date + 1)

@@ -201,7 +201,10 @@ def content_of(key: bytes, value: bytes) -> memoryview:
     try:
         if length > CONTENT_BYTES_MAX:
             raise cramjam.DecompressionError(f"a length of {length}")
-        return memoryview(cramjam.lz4.decompress_block(payload))
+        content = memoryview(cramjam.lz4.decompress_block(payload))
+        if len(content) != length:
+            raise cramjam.DecompressionError(f"{len(content)} bytes instead of {length}")
+        return content
     except cramjam.DecompressionError as error:
         raise SnapshotRefused(
             "damaged",

@@ -12,6 +12,9 @@ from tests.oracle.day import Day
 from tests.oracle.records import Tick, price_text
 from tests.oracle.rules import SIDES, Side, further
 
+# Most that wait on one side.
+HELD_MAX = 4
+
 
 @dataclass(frozen=True)
 class Print:
@@ -31,37 +34,48 @@ class Band:
     held: list[Print] = field(default_factory=list)
     count: int = 0
 
-    def side_of(self, tick: Tick, day: Day) -> Side | None:
-        """Return on which side a trade is out of the band, None when it may be believed."""
-        share = Fraction(str(self.book.rules.bad_print_band))
+    def side_of(self, tick: Tick, kind: str, day: Day) -> Side | None:
+        """Return on which side a trade is out of the band, None when it may be believed: as after a halt."""
         median = day.median()
-        if not share or median is None:
+        if not self.book.rules.bad_print_band or median is None or kind == "reopen_gap":
             return None
-        edges: dict[Side, Fraction] = {"up": median * (1 + share), "down": median * (1 - share)}
         for side in SIDES:
             extreme = day.extreme(side)
             beyond_today = extreme is not None and further(side, tick.price, extreme)
-            if beyond_today and further(side, tick.price, edges[side]):
+            if beyond_today and further(side, tick.price, self._edge(side, median)):
                 return side
         return None
 
     def confirmed(self, tick: Tick, side: Side) -> bool:
-        """Say whether a trade confirms those held on its side: from another venue, or one of enough."""
-        waiting = self.waiting(side)
+        """Say whether a trade confirms those held near it on its side: from another venue, or one of enough."""
+        waiting = self.waiting(side, tick.price)
         another = any(
             each.tick.venue is not None and tick.venue is not None and each.tick.venue != tick.venue for each in waiting
         )
         return bool(waiting) and (another or len(waiting) + 1 >= self.book.rules.bad_print_trades)
 
     def hold(self, tick: Tick, kind: str, side: Side, day: date) -> None:
-        """Keep a trade apart."""
+        """Keep a trade apart; of too many on a side the oldest is given up."""
+        of_side = [each for each in self.held if each.side == side]
+        if len(of_side) == HELD_MAX:
+            self.held.remove(of_side[0])
+            self._say(of_side[0], "rejected", 2, day)
         self.count += 1
         self.held.append(Print(tick, kind, side, self.count))
         self._say(self.held[-1], "held", 1, day)
 
-    def waiting(self, side: Side) -> list[Print]:
-        """Return what is held on a side, in the order of the log."""
-        return [each for each in self.held if each.side == side]
+    def waiting(self, side: Side | None, price: Fraction) -> list[Print]:
+        """Return what is held near a price on a side, in the order of the log.
+
+        Near is what would be believed if the nearer of the two were the usual price.
+        """
+
+        def is_near(held: Fraction) -> bool:
+            assert side is not None
+            nearer, outer = (held, price) if further(side, price, held) else (price, held)
+            return not further(side, outer, self._edge(side, nearer))
+
+        return [each for each in self.held if each.side == side and is_near(each.tick.price)]
 
     def believe(self, held: Print, day: date) -> None:
         """Let a held print go: it is taken now."""
@@ -71,8 +85,9 @@ class Band:
     def drop(self, tick: Tick, day: date) -> bool:
         """Forget a held print that was cancelled; say whether there was one."""
         for each in self.held:
-            same_id = each.tick.trade_id is not None and each.tick.trade_id == tick.trade_id
-            if each.tick.price == tick.price and (same_id or each.tick.time_ns == tick.time_ns):
+            named = each.tick.trade_id is not None and tick.trade_id is not None
+            same = each.tick.trade_id == tick.trade_id if named else each.tick.time_ns == tick.time_ns
+            if each.tick.price == tick.price and same:
                 self.held.remove(each)
                 return self._say(each, "rejected", 2, day)
         return False
@@ -82,6 +97,10 @@ class Band:
         held, self.held = self.held, []
         for each in held:
             self._say(each, "rejected", 2, day)
+
+    def _edge(self, side: Side, usual: Fraction) -> Fraction:
+        share = Fraction(str(self.book.rules.bad_print_band))
+        return usual * (1 + share if side == "up" else 1 - share)
 
     def _say(self, held: Print, transition: str, revision: int, day: date) -> bool:
         self.book.counts[f"prints_{transition}"] += 1

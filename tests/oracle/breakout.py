@@ -136,6 +136,7 @@ class Breakout:
             return
         signal.level = signal.base_level = level
         signal.line = self._line(level.price, context)
+        self._doubt_failure(signal)
         signal.beyond = [trade for trade in signal.beyond if self.passes(level, trade.tick.price)]
         if self.passes(level, signal.trigger.tick.price):
             self.flush()
@@ -235,11 +236,9 @@ class Breakout:
         return True
 
     def _withdraw_failure(self, signal: Signal) -> None:
-        line, failing = self.failure_price(), signal.failing
-        assert line is not None
+        failing = signal.failing
         assert failing is not None
-        since = [trade for trade in self.day.lasts if trade.order > signal.order]
-        others = [trade for trade in since if not further(self.side, trade.tick.price, line)]
+        others = self._failures(signal)
         if others:
             signal.failing = others[0]
             return
@@ -247,6 +246,25 @@ class Breakout:
         self.state = "active"
         signal.failed, signal.failing = False, None
         self._send("amended", failing.tick.time_ns, signal.trigger.tick.price, reason="failure_withdrawn")
+
+    def _doubt_failure(self, signal: Signal) -> None:
+        # What failed the signal at its old level may not reach the line of the new one.
+        failing, line = signal.failing, self.failure_price()
+        if self.state != "failed" or failing is None or line is None:
+            return
+        if not further(self.side, failing.tick.price, line):
+            return
+        others = self._failures(signal)
+        if others:
+            signal.failing = others[0]
+        else:
+            self.state, signal.failed, signal.failing = "active", False, None
+
+    def _failures(self, signal: Signal) -> list[Trade]:
+        line = self.failure_price()
+        assert line is not None
+        since = [trade for trade in self.day.lasts if trade.order > signal.order]
+        return [trade for trade in since if not further(self.side, trade.tick.price, line)]
 
     def _retract(self, signal: Signal, reason: str) -> None:
         self.pending = None

@@ -106,6 +106,10 @@ class Day:
         if not bar.traded:
             bar.traded, bar.close = True, high
 
+    def knows(self, tick: Tick) -> bool:
+        """Say whether the id of a trade is kept with one of the best prices."""
+        return any(ladder.knows(tick) for ladder in self.ladders.values())
+
     def denies(self, tick: Tick) -> bool:
         """Say whether a cancelled trade cannot have been."""
         return tick.high_low and any(ladder.denies(tick) for ladder in self.ladders.values())

@@ -11,7 +11,7 @@ from tests.oracle.calendar import format_time
 from tests.oracle.context import Book
 from tests.oracle.history import History, Level
 from tests.oracle.measure import Entry, Measure
-from tests.oracle.records import Tick, price_text
+from tests.oracle.records import Action, Tick, price_text
 from tests.oracle.rules import Side
 
 TOLERANCE = Fraction(6, 100)
@@ -39,6 +39,26 @@ class Quarantine:
     tick: Tick
     ratio: Fraction
     kept: dict[str, tuple[Level | None, dict[Side, Entry], bool, dict[Side, int]]]
+    # The print was taken back, and no other trade has said since what it was.
+    doubted: bool = False
+
+    def doubt(self, tick: Tick) -> bool:
+        """Note that a trade was taken back, if it is the one that was suspected; say whether it is."""
+        is_it = tick.high_low and (tick.price, tick.time_ns) == (self.tick.price, self.tick.time_ns)
+        self.doubted = self.doubted or is_it
+        return is_it
+
+    def ends_with(self, price: Fraction) -> bool:
+        """Say whether a price settles a doubt: nearer to the last close than to what the split would have made of it.
+
+        Either way it is no doubt any more.
+        """
+        close, was_doubted, self.doubted = self.last_close.price, self.doubted, False
+        return was_doubted and abs(price - close) < abs(price - close * self.ratio)
+
+    def explained_by(self, action: Action, today: date) -> bool:
+        """Say whether an action is the split that nobody had announced."""
+        return not action.withdrawn and action.factor != 1 and self.last_close.date < action.ex_date <= today
 
     def say(self, transition: str) -> None:
         """Tell of the suspicion, or how it ended."""

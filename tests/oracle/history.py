@@ -18,6 +18,8 @@ from tests.oracle.rules import SIDES, Rules, Side, at_least, breakouts, further
 
 # The engine keeps this many bars; the rules that look further back than a window see no more than these.
 BARS_MAX = 264
+# The actions that an instrument may have; of more, the oldest that moves no level goes, else the oldest.
+ACTIONS_MAX = 16
 # Prices are multiples of this unit, and what is a float by nature becomes such a multiple.
 UNIT = Fraction(1, 100_000_000)
 ONE = Fraction(1)
@@ -110,6 +112,24 @@ class History:
         assert index is not None
         self._judge(bar, index)
         return self.store(bar)
+
+    def take(self, action: Action) -> str | None:
+        """Take an action, or take one back; return why it is not."""
+        known = self.actions
+        before = known.get(action.action_id)
+        if action.withdrawn and before is None:
+            return "actions_unknown"
+        if before is None and len(known) == ACTIONS_MAX:
+            first = min(known.values(), key=_keeping)
+            if _keeping(action) < _keeping(first):
+                return "too_many_actions"
+            del known[first.action_id]
+        known.pop(action.action_id, None)
+        if not action.withdrawn:
+            known[action.action_id] = action
+        changed = [each.ex_date for each in (before, None if action.withdrawn else action) if each is not None]
+        self.judge_again(min(changed))
+        return None
 
     def judge_again(self, since: date) -> None:
         """Judge the bars from a day on by windows whose units an action has changed."""
@@ -275,3 +295,7 @@ class History:
 def rounded_to_unit(price: Fraction) -> Fraction:
     """Round a price to the unit, a half up."""
     return floor(price / UNIT + Fraction(1, 2)) * UNIT
+
+
+def _keeping(action: Action) -> tuple[bool, date]:
+    return action.factor != 1 or action.kind in ("symbol_change", "delisting"), action.ex_date

@@ -15,6 +15,9 @@ from tests.oracle.rules import Side, at_least, further
 PRICES_MAX = 4
 IDS_MAX = 2
 
+# Ids are a venue's own.
+Name = tuple[str | None, str]
+
 
 @dataclass
 class Rung:
@@ -22,7 +25,7 @@ class Rung:
 
     price: Fraction
     count: int = 0
-    ids: list[str] = field(default_factory=list)
+    ids: list[Name] = field(default_factory=list)
 
 
 class Ladder:
@@ -52,8 +55,9 @@ class Ladder:
             self.rungs = sorted([*self.rungs, rung], key=lambda each: each.price, reverse=self.side == "up")
             del self.rungs[PRICES_MAX:]
         rung.count += 1
-        if tick.trade_id is not None and len(rung.ids) < IDS_MAX:
-            rung.ids.append(tick.trade_id)
+        name = _name(tick)
+        if name is not None and len(rung.ids) < IDS_MAX:
+            rung.ids.append(name)
 
     def unsee(self, tick: Tick) -> None:
         """Take a trade back, if its price is among those kept."""
@@ -61,8 +65,9 @@ class Ladder:
         if rung is None:
             return
         rung.count -= 1
-        if tick.trade_id in rung.ids:
-            rung.ids.remove(tick.trade_id)
+        name = _name(tick)
+        if name in rung.ids:
+            rung.ids.remove(name)
         if rung.count > 0:
             return
         if len(self.rungs) == PRICES_MAX:
@@ -80,7 +85,16 @@ class Ladder:
             return edge is None or at_least(self.side, tick.price, edge)
         if self.nameless or tick.trade_id is None:
             return False
-        return rung.count == len(rung.ids) and tick.trade_id not in rung.ids
+        return rung.count == len(rung.ids) and _name(tick) not in rung.ids
+
+    def knows(self, tick: Tick) -> bool:
+        """Say whether a trade's id is kept."""
+        rung = self._at(tick.price)
+        return rung is not None and _name(tick) in rung.ids
 
     def _at(self, price: Fraction) -> Rung | None:
         return next((rung for rung in self.rungs if rung.price == price), None)
+
+
+def _name(tick: Tick) -> Name | None:
+    return None if tick.trade_id is None else (tick.venue, tick.trade_id)

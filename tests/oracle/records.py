@@ -22,6 +22,9 @@ _UTP_HIGH_LOW = " @ABDFGKLOPSXYZ14569"
 _UTP_LAST = " @ABDFKOSXY1569"
 _UTP_VOLUME = " @ABCDFGHIKLOPRSTUVWXYZ14567"
 _UTP_SOMETIMES = {"L": "early", "G": "only", "P": "only", "Z": "only", "4": "only"}
+# Hong Kong: matched by the system or in an auction; odd lots and what was agreed elsewhere count for volume alone.
+_HKEX_HIGH_LOW = " @YU"
+_HKEX_VOLUME = " @YUDMX"
 _CTA_MARKETS = ("XNYS", "XASE", "ARCX", "BATS")
 _UTP_MARKETS = ("XNAS",)
 
@@ -166,6 +169,8 @@ def eligibility(
         high_low, last, volume, sometimes = _CTA_HIGH_LOW, _CTA_LAST, _CTA_VOLUME, _CTA_SOMETIMES
     elif tape == "C" or (tape is None and market in _UTP_MARKETS):
         high_low, last, volume, sometimes = _UTP_HIGH_LOW, _UTP_LAST, _UTP_VOLUME, _UTP_SOMETIMES
+    elif market == "XHKG":
+        high_low, last, volume, sometimes = _HKEX_HIGH_LOW, _HKEX_HIGH_LOW, _HKEX_VOLUME, {}
     else:
         return True, True, True, frozenset()
     may_be_last = all(code in last or code in sometimes for code in conditions)

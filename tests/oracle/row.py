@@ -18,13 +18,11 @@ from tests.oracle.history import Bar, History
 from tests.oracle.measure import SESSION_MEASURES, Measure
 from tests.oracle.memory import Memory
 from tests.oracle.records import Action, BarRecord, Cancel, InstrumentRecord, Tick
-from tests.oracle.rules import MEASURES, SIDES, breakouts
+from tests.oracle.rules import MEASURES, SIDES, Side, breakouts
 
 # End of last-sale eligibility: ten seconds past the bell (section 1.3, n2').
 LAST_SALE_NS = 10 * SECOND_NS
 HALTS = ("halted", "paused_luld")
-# The actions that an instrument may have; of more, the one with the oldest ex-date goes.
-ACTIONS_MAX = 16
 
 
 class Row:
@@ -64,22 +62,12 @@ class Row:
 
     def action(self, action: Action) -> str | None:
         """Take an action, or take one back; return what it was counted as beside an action."""
-        known = self.history.actions
-        before = known.get(action.action_id)
-        if action.withdrawn and before is None:
-            return "actions_unknown"
-        if before is None and len(known) == ACTIONS_MAX:
-            oldest = min(known.values(), key=lambda each: each.ex_date)
-            if action.ex_date < oldest.ex_date:
-                return "too_many_actions"
-            del known[oldest.action_id]
-        known.pop(action.action_id, None)
-        if not action.withdrawn:
-            known[action.action_id] = action
-        changed = [each.ex_date for each in (before, None if action.withdrawn else action) if each is not None]
-        self.history.judge_again(min(changed))
+        refused = self.history.take(action)
+        if refused is not None:
+            return refused
         self._take_symbol()
-        if self._settles(action):
+        held = self.quarantine
+        if held is not None and self.index is not None and held.explained_by(action, self._session().date):
             self._discard()
         else:
             self._restate()
@@ -113,7 +101,7 @@ class Row:
             return self._late(tick, index)
         if self.index is None or index > self.index:
             self._roll(index, tick.time_ns, clock_ns)
-        if self.memory.has(tick, self._session().date):
+        if self.memory.has(tick, self._session().date) or self.day.knows(tick):
             return "ticks_duplicate"
         self.memory.add(tick, self._session().date)
         if tick.volume:
@@ -153,6 +141,7 @@ class Row:
         known = self.day.unsee(tick)
         for breakout in self.breakouts if tick.high_low else ():
             breakout.cancel(tick)
+        self._doubt(tick)
         self._correct(cancel, known)
         self._correct_close()
         return None
@@ -226,15 +215,19 @@ class Row:
 
     def _believe_or_hold(self, tick: Tick) -> None:
         # What it is to a trigger is decided when it comes, not when it is believed.
-        day, side, kind = self._session().date, self.band.side_of(tick, self.day), self._kind(tick)
+        day, kind = self._session().date, self._kind(tick)
+        side = self.band.side_of(tick, kind, self.day)
         if side is not None and not self.band.confirmed(tick, side):
             self.band.hold(tick, kind, side, day)
             return
-        if side is not None:
-            for held in self.band.waiting(side):
-                self.band.believe(held, day)
-                self._trade(held.tick, held.kind)
+        self._ask_again(tick.price)
+        self._believe(tick, side)
         self._trade(tick, kind)
+
+    def _believe(self, tick: Tick, side: Side | None) -> None:
+        for held in self.band.waiting(side, tick.price):
+            self.band.believe(held, self._session().date)
+            self._trade(held.tick, held.kind)
 
     def _trade(self, tick: Tick, kind: str) -> None:
         if not self.day.traded:
@@ -288,22 +281,31 @@ class Row:
             self.day.volume += tick.size
         if not tick.high_low:
             return
-        trade = self._as_trade(tick, self._kind(tick))
+        trade, side = self._as_trade(tick, self._kind(tick)), None
         trade = replace(trade, last=trade.last and known is not None)
         if self.closed or not self.day.traded:
             self.day.widen(tick)
         else:
+            self._ask_again(tick.price)
+            side = self.band.side_of(tick, trade.kind, self.day)
+            if side is not None and not self.band.confirmed(tick, side):
+                self.band.hold(tick, trade.kind, side, day)
+                return
             for breakout in self.breakouts:
                 breakout.trade(trade)
             self.day.take(trade)
         if known is not None and trade.last:
             self.day.put_back(replace(trade, order=known.order))
+        self._believe(tick, side)
 
-    def _settles(self, action: Action) -> bool:
-        held = self.quarantine
-        if held is None or self.index is None or action.withdrawn or action.factor == 1:
-            return False
-        return held.last_close.date < action.ex_date <= self._session().date
+    def _doubt(self, tick: Tick) -> None:
+        # The print that looked like a split never was: what else was traded, or the next trade, says what it is.
+        if self.quarantine is not None and self.quarantine.doubt(tick):
+            self._ask_again(self.day.last or self.day.extreme("up"))
+
+    def _ask_again(self, price: Fraction | None) -> None:
+        if price is not None and self.quarantine is not None and self.quarantine.ends_with(price):
+            self._release()
 
     def _release(self) -> None:
         assert self.quarantine is not None
@@ -363,7 +365,7 @@ class Row:
             return "ticks_late"
         repeated = self.memory.has(tick, self.calendar.sessions[index].date)
         if index == self.index:
-            if repeated:
+            if repeated or self.day.knows(tick):
                 return "ticks_duplicate"
             self.memory.add(tick, self._session().date)
             self._state_close(tick)

@@ -1,7 +1,7 @@
 """Drawing the records that are rare on a tape: cancels, corrections, repeats, actions, halts and statements.
 
-Each is aimed at what it can change at that moment: a cancel at the trade that a signal hangs on, an action at the
-session it comes in the middle of, a jump at the ratio that the guard looks for.
+Each is aimed at what it can change at that moment: a cancel at the trade that a signal or a suspicion hangs on, an
+action at the session it comes in the middle of, a jump at the ratio that the guard looks for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from tests.oracle import Oracle, Session
 from tests.oracle.breakout import Breakout
+from tests.oracle.row import Row
 from tests.property.streams_markets import HOUR, MINUTE, SECOND
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ def cancelled(writer: Writer) -> dict[str, Any] | None:
     ]
     if not ticks:
         return None
-    aimed = [tick for tick in ticks if any(_hangs(row.breakouts, tick) for row in rows)]
+    aimed = [tick for tick in ticks if any(_hangs(row.breakouts, tick) or _is_suspect(row, tick) for row in rows)]
     how = writer.number(9)
     tick = writer.pick(aimed) if aimed and how < 6 else writer.pick(ticks[-8:] if how < 9 else ticks)
     original = {name: tick[name] for name in ORIGINAL if name in tick}
@@ -205,6 +206,10 @@ def _hangs(breakouts: Sequence[Breakout], tick: dict[str, Any]) -> bool:
     trades = [trade for signal in signals for trade in (signal.trigger, signal.failing, *signal.beyond) if trade]
     trades += [breakout.pending for breakout in breakouts if breakout.pending is not None]
     return any(trade.tick.time_ns == tick["time"] and trade.tick.trade_id == tick.get("trade_id") for trade in trades)
+
+
+def _is_suspect(row: Row, tick: dict[str, Any]) -> bool:
+    return row.quarantine is not None and row.quarantine.tick.time_ns == tick["time"]
 
 
 UNIT = Fraction(1, 100_000_000)

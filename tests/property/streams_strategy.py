@@ -56,7 +56,11 @@ CONDITIONS: tuple[tuple[str, ...], ...] = (
     *((),) * 9,
     *((" ",), ("@",), ("6",), ("O", "X")) * 2,
     *(("F", "I"), ("Z",), ("4", "F"), ("B",), ("M",), ("?",), ("L",), ("5",), ("T",), ("9",)),
+    *(("D",), ("U",)),
 )
+
+# Where the band ends, what is near to what is past it, and what is near to nothing.
+FAR = tuple(Fraction(percent, 100) for percent in (90, 110, 120, 121, 81, 98, 102, 132, 300, 900, 40))
 
 _NUMBERS = cache(lambda last: st.integers(0, last))
 
@@ -296,10 +300,8 @@ class _Writer:
         for _ in range(18 + self.number(6)):
             self.now_ns += SECOND // 100
             self._write_tick(instrument, self.now_ns, steady + self.pick((UNIT * 0, CENT, -CENT, UNIT)))
-        for _ in range(self.number(3)):
-            share = self.pick(
-                (Fraction(9, 10), Fraction(11, 10), Fraction(6, 5), Fraction(98, 100), Fraction(102, 100))
-            )
+        for _ in range(self.number(6)):
+            share = self.pick(FAR)
             self._write_tick(instrument, self.now_ns, steady * share + self.pick((UNIT * 0, UNIT, -UNIT)))
 
     def _action(self) -> None:

@@ -11,16 +11,17 @@ from hypothesis import strategies as st
 
 from streams.core.instruments import Instruments
 from streams.core.units import parse_date
-from streams.feeds.actions import ACTIONS, Action, action_step, parse_actions, read_actions
+from streams.feeds.actions import ACTIONS, Action, Told, action_step, parse_actions, read_actions
 from streams.feeds.history import HistoryError, Refused
 from streams.feeds.tables import Source
 
 HEADER = "instrument,action_id,action,ex_date,ratio,numerator,denominator,operation,symbol,announced_at"
+INSTRUMENTS = Instruments(["XNAS", "XNYS"])
 
 
 def parse(*lines: str, header: str = HEADER) -> list[Action | Refused]:
     source = Source("actions.csv", data="\n".join([header, *lines]).encode())
-    return list(parse_actions(source, {}, Instruments(["XNAS", "XNYS"])))
+    return list(parse_actions(source, {}, INSTRUMENTS))
 
 
 def document(line: str, header: str = HEADER) -> dict[str, Any]:
@@ -119,6 +120,43 @@ def test_id_that_comes_twice_is_refused() -> None:
     assert isinstance(first, Action)
     assert isinstance(second, Refused)
     assert "found 'x' also at actions.csv:2" in second.message
+
+
+def test_one_split_under_two_ids_is_refused() -> None:
+    """Two vendors name the same split: taken twice it would be 16:1. Withdrawn, or moved, it makes room."""
+    lines = b"""instrument,action,ex_date,ratio,action_id,operation
+XNAS:AAPL,split,2020-08-31,4:1,a1,
+XNAS:AAPL,split,2020-08-31,4:1,b7,
+XNAS:AAPL,split,2020-08-31,,a1,withdraw
+XNAS:AAPL,split,2020-08-31,4:1,b8,
+XNAS:AAPL,stock_dividend,2020-08-31,21:20,b9,
+"""
+    told = Told()
+
+    found = list(parse_actions(Source("one.csv", data=lines), {}, INSTRUMENTS, told))
+    more = list(parse_actions(Source("two.csv", data=lines.replace(b"b8", b"c1")), {}, INSTRUMENTS, told))
+
+    refused = [str(each) for each in found if isinstance(each, Refused)]
+    assert len(refused) == 1
+    assert refused[0].startswith(
+        "one.csv:3: ex_date: expected one split of XNAS:AAPL on 2020-08-31, found 'a1' also at"
+    )
+    assert [each.where for each in more if isinstance(each, Refused)][:2] == ["two.csv:2", "two.csv:3"]
+
+
+def test_split_that_an_id_no_longer_means_makes_room() -> None:
+    """The same id with another date moves its action."""
+    first = b"instrument,action,ex_date,ratio,action_id\nXNAS:AAPL,split,2020-08-31,4:1,a1\n"
+    second = b"instrument,action,ex_date,ratio,action_id\nXNAS:AAPL,split,2020-09-01,4:1,a1\n"
+    told = Told()
+
+    found = [
+        each
+        for name, data in (("1.csv", first), ("2.csv", second), ("3.csv", first.replace(b"a1", b"b1")))
+        for each in parse_actions(Source(name, data=data), {}, INSTRUMENTS, told)
+    ]
+
+    assert [isinstance(each, Action) for each in found] == [True, True, True]
 
 
 def test_file_of_actions_read_whole_must_be_right() -> None:

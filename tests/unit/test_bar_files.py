@@ -119,6 +119,29 @@ def test_adjusted_prices_need_the_actions(folder: Path) -> None:
         check_asked([Source("XNYS_A.csv", Path("XNYS_A.csv"))], ADJUSTED)
 
 
+def test_adjusted_prices_may_bring_their_splits(folder: Path) -> None:
+    """In a column of that name, whatever its capitals."""
+    text = "Date,Open,High,Low,Close,Split\n2025-06-02,100.001,101,99,100,0\n2025-06-03,100,101,99,100,4\n"
+    source = Source("XNYS_A.csv", folder / "XNYS_A.csv")
+    (folder / "XNYS_A.csv").write_text(text)
+
+    check_asked([source], ADJUSTED)
+    first, second = (each for each in bars_of(source, ADJUSTED, MARKETS) if isinstance(each, Step))
+
+    assert json.loads(first.value)["close"] == "400"
+    assert json.loads(second.value)["close"] == "100"
+
+
+def test_date_outside_the_calendar_is_said_to_be_that(folder: Path) -> None:
+    """It is no holiday."""
+    (folder / "XNYS_A.csv").write_text(HEADER + "\n1985-06-10,1,1,1,1,1\n2025-06-07,1,1,1,1,1\n")
+
+    early, saturday = (str(each) for each in bars_of(Source("XNYS_A.csv", folder / "XNYS_A.csv"), Reading(), MARKETS))
+
+    assert "found 1985-06-10, outside its calendar, 1990-01-02 to" in early
+    assert "found 2025-06-07, when it was closed" in saturday
+
+
 def test_columns_are_mapped(folder: Path) -> None:
     """The file's own names, whatever they are; names that are ours but for their capitals need no mapping."""
     text = "Day,Open,High,Low,Last Price,Volume\n20250602,100,101,99,100,2.5e3\n"

@@ -8,6 +8,7 @@ from streams.core.eligibility import (
     CODE_UNKNOWN,
     CODES,
     PROFILE_CTA,
+    PROFILE_HKEX,
     PROFILE_NONE,
     PROFILE_UTP,
     condition_table,
@@ -130,15 +131,28 @@ def test_opening_prints_are_marked() -> None:
 
 
 def test_profile_is_that_of_the_tape_or_market() -> None:
-    """Tapes A and B follow one specification and tape C another; a market that is neither has none."""
+    """Tapes A and B follow one specification and tape C another, Hong Kong its own; another market has none."""
     assert [profile_of("XHKG", tape) for tape in ("A", "B", "C", None)] == [
         PROFILE_CTA,
         PROFILE_CTA,
         PROFILE_UTP,
-        PROFILE_NONE,
+        PROFILE_HKEX,
     ]
+    assert profile_of("XTKS") == PROFILE_NONE
+
+
+def test_codes_of_hong_kong_have_no_marks_of_the_tapes() -> None:
+    """M is an off-exchange trade there and states no close; U is an auction and not out of hours."""
+    assert eligible("XHKG", None, ["M"]) == ELIGIBLE_VOLUME | ELIGIBLE_BY_CONDITION
+    assert eligible("XHKG", None, ["U"]) == ELIGIBLE_PLAIN | ELIGIBLE_BY_CONDITION
+    assert eligible("XHKG", None, ["P"]) == ELIGIBLE_BY_CONDITION
 
 
 def test_tables_name_their_source() -> None:
     """Every row names the version of the specification it was taken from."""
-    assert source_versions() == ("CTS 2.11b (2026-01-29)", "house rule", "UTP 4.1 (2026-09)")
+    assert source_versions() == (
+        "CTS 2.11b (2026-01-29)",
+        "house rule",
+        "UTP 4.1 (2026-09)",
+        "OMD-C 1.32 (2020-04)",
+    )

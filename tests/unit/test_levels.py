@@ -66,6 +66,21 @@ def test_levels_that_are_the_same_agree() -> None:
     assert (format_decimal(up.ours), up.set_on) == ("120.004", parse_date("2025-06-02"))
 
 
+def test_stock_below_a_dollar_does_not_ask_more_of_the_others() -> None:
+    """A file has 0.1234 for one stock and 120 for another: the 120.004 of ours is still that."""
+    known = {
+        "XNYS:A": history(d20250602=(120.004, 80, 100)),
+        "XNYS:B": history(d20250602=(100.12341, 80, 100)),
+        "XNYS:C": history(d20250602=(100.12346, 80, 100)),
+    }
+    day = parse_date("2025-09-29")
+    cheap = [Reference(f"XNYS:{name}", day, Fraction("100.1234"), Fraction(80), 4, "levels.csv:3") for name in "BC"]
+
+    found = compare([reference("120", "80"), *cheap], known, MARKETS, RULES, 0)
+
+    assert [each.cause for each in found if each.side == "high"] == ["agrees", "agrees", "unknown"]
+
+
 def test_closing_prices_are_recognised() -> None:
     """A reference of closes gives our highest close."""
     up, down = compared(history(d20250602=(120, 80, 110), d20250603=(100, 90, 95)), "110", "95")

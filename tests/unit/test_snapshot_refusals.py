@@ -57,8 +57,8 @@ def test_a_missing_record_is_refused_by_its_name(name: str) -> None:
     ("content", "found"),
     [
         (b"", "found: "),
-        (b"\x05\x00\x00\x00\x00", "found: "),
-        (CONTENT_BYTES_MAX.to_bytes(4, "little") + compress(b"one")[4:], "found: "),
+        (b"\x05\x00\x00\x00\x00", "found: 0 bytes instead of 5"),
+        (CONTENT_BYTES_MAX.to_bytes(4, "little") + compress(b"one")[4:], "found: 3 bytes instead of 512000"),
         ((CONTENT_BYTES_MAX + 1).to_bytes(4, "little") + compress(b"one")[4:], "found: a length of 512001"),
     ],
 )

@@ -107,27 +107,6 @@ def test_T_X5_trade_delivered_twice_is_one_trade() -> None:
     assert (counted["ticks_duplicate"], counted["cancels"], counted["cancels_duplicate"]) == (1, 1, 1)
 
 
-def test_duplicates_are_known_for_sixty_four_ids() -> None:
-    """The sixty-fourth id back is still known, the sixty-fifth is not."""
-    for between, duplicates in ((63, 1), (64, 0)):
-        written = script()
-        written.tick("10:00:00", "99", trade_id="first")
-        for number in range(between):
-            written.tick("10:00:01", "99", trade_id=f"{number}")
-        written.tick("10:00:00", "99", trade_id="first")
-
-        assert counters(written)["ticks_duplicate"] == duplicates
-
-
-def test_equal_ids_of_two_venues_are_two_trades() -> None:
-    """Ids are unique per venue only."""
-    written = script()
-    written.tick("10:00:00", "99", trade_id="1", venue="N")
-    written.tick("10:00:00", "99", trade_id="1", venue="P")
-
-    assert counters(written)["ticks_duplicate"] == 0
-
-
 def test_cancelled_failure_is_withdrawn() -> None:
     """Without another trade at the line the breakout has not failed, and its close confirms it plainly."""
     written = script()
@@ -418,3 +397,39 @@ def test_cancel_without_an_id_is_matched_by_time_and_price(kept: bool) -> None:
 
     expected = ["triggered 1 100.5", "amended 1 100.5" if kept else "retracted 1 None"]
     assert written.told("high_52w") == expected
+
+
+def test_failure_at_the_old_level_is_none_at_a_restated_one() -> None:
+    """The level of 100 was a mistake for 95: 99.4 is far from its line, so nothing has failed and nothing recovered."""
+    written = Script("engine", DAY)
+    written.history(high="95", close="90", days={"2025-09-29": "100 50 90"})
+    written.tick("10:00:00", "101", trade_id="1")
+    written.tick("10:01:00", "99.4", trade_id="2")
+    written.bar("2025-09-29", "90", "50", "90")
+    written.clock("16:15:00")
+
+    told = [(d["transition"], d["level"]["price"], d["failed"]) for d in written.documents("high_52w")]
+
+    assert told == [
+        ("triggered", "100", False),
+        ("failed", "100", True),
+        ("amended", "95", False),
+        ("confirmed", "95", False),
+    ]
+    assert written.documents("high_52w")[-1]["recovered"] is False
+
+
+def test_failure_at_a_restated_level_stands_on_another_trade_past_its_line() -> None:
+    """94.5 is past the line of 95 too."""
+    written = Script("engine", DAY)
+    written.history(high="95", close="90", days={"2025-09-29": "100 50 90"})
+    written.tick("10:00:00", "101", trade_id="1")
+    written.tick("10:01:00", "99.4", trade_id="2")
+    written.tick("10:02:00", "94.5", trade_id="3")
+    written.bar("2025-09-29", "90", "50", "90")
+
+    assert [(d["transition"], d["failed"]) for d in written.documents("high_52w")] == [
+        ("triggered", False),
+        ("failed", True),
+        ("amended", True),
+    ]

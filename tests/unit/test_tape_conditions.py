@@ -176,3 +176,23 @@ def test_trigger_says_what_kind_of_trade_it_was(code: str, kind: str) -> None:
     written.tick("10:00:00", "101", code)
 
     assert written.documents("high_52w")[0]["trigger"]["kind"] == kind
+
+
+@pytest.mark.parametrize("code", ["D", "M", "X", "P", "*", "?"])
+def test_off_book_trade_in_hong_kong_sets_no_level(code: str) -> None:
+    """Odd lots, off-exchange trades and those of the day before are no trades of the book; nor is what nobody knows."""
+    written = Script("engine", DAY, "XHKG:9988")
+    written.history(high="100", close="90")
+    written.tick("10:00:00", "101", code)
+
+    assert written.told("high_52w") == []
+
+
+@pytest.mark.parametrize(("codes", "time"), [((), "10:00:00"), (("Y",), "10:00:00"), (("U",), "16:08:30")])
+def test_trade_of_the_book_in_hong_kong_sets_a_level(codes: tuple[str, ...], time: str) -> None:
+    """Matched by the system, or in the closing auction after the bell."""
+    written = Script("engine", DAY, "XHKG:9988")
+    written.history(high="100", close="90")
+    written.tick(time, "101", *codes)
+
+    assert written.told("high_52w") == ["triggered 1 101"]

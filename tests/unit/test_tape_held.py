@@ -100,6 +100,94 @@ def test_cancelled_held_print_is_rejected() -> None:
     assert written.told("high_52w") == []
 
 
+def test_slip_of_the_keyboard_is_not_confirmed_by_a_market_that_runs() -> None:
+    """1000 and 106 are both out of the band, and nowhere near each other: only what trades there confirms a price."""
+    written = script()
+    usual(written)
+    written.tick("10:00:00", "1000", trade_id="7", venue="N")
+    written.tick("10:00:02", "106", trade_id="8", venue="P")
+    written.tick("10:00:03", "106.5", trade_id="9", venue="N")
+    written.clock("16:15:00")
+
+    assert written.told("held_print") == ["held 1 1000", "held 2 106", "believed 2 106", "rejected 1 1000"]
+    assert written.told("high_52w") == ["triggered 1 106", "new_extreme 1 106.5", "confirmed 1 106.5"]
+
+
+@pytest.mark.parametrize(("price", "told"), [("116.6", "believed 1 106"), ("116.61", "held 2 116.61")])
+def test_prints_confirm_each_other_within_the_band(price: str, told: str) -> None:
+    """116.6 is exactly ten percent above 106: it would be believed where 106 is usual."""
+    written = script()
+    usual(written)
+    written.tick("10:00:00", "106", venue="N")
+    written.tick("10:00:01", price, venue="P")
+
+    assert written.told("held_print") == ["held 1 106", told]
+
+
+def test_prints_below_confirm_each_other_within_the_band() -> None:
+    """72 is exactly ten percent below 80; 71.99 is not near it."""
+    for price, told in (("72", "believed 1 80"), ("71.99", "held 2 71.99")):
+        written = script()
+        usual(written)
+        written.tick("10:00:00", "80", venue="N")
+        written.tick("10:00:01", price, venue="P")
+
+        assert written.told("held_print") == ["held 1 80", told]
+
+
+def test_fifth_print_that_waits_on_a_side_makes_the_oldest_go() -> None:
+    """Four wait on each side; none of these is near another."""
+    written = script()
+    usual(written)
+    for second, price in enumerate(("200", "300", "400", "500", "600")):
+        written.tick(f"10:00:0{second}", price, venue="N")
+
+    assert written.told("held_print")[-2:] == ["rejected 1 200", "held 5 600"]
+    assert counters(written)["prints_rejected"] == 1
+
+
+def test_reopening_is_believed_at_once() -> None:
+    """A gap after a pause is as real as one at the open, and a thin stock may have no second trade."""
+    written = script()
+    usual(written)
+    written.say("status", time=written.time("09:40:00"), status="paused_luld")
+    written.say("status", time=written.time("09:45:00"), status="trading")
+    written.tick("09:45:00", "120", "5", venue="N", trade_id="7")
+    written.clock("16:15:00")
+
+    assert written.told("held_print") == []
+    assert written.told("high_52w") == ["triggered 1 120", "confirmed 1 120"]
+    assert written.documents("high_52w")[0]["trigger"]["kind"] == "reopen_gap"
+
+
+@pytest.mark.parametrize("word", ["correct", "tick"])
+def test_correction_to_a_price_far_out_is_held_as_well(word: str) -> None:
+    """A trade that becomes 950 by a correction is believed no sooner than one that comes as 950."""
+    written = script()
+    usual(written, count=21)
+    written.tick("09:32:00", "95", venue="N", trade_id="7")
+    if word == "correct":
+        written.correct("09:32:00", "95", {"price": "950"}, venue="N", trade_id="7")
+    else:
+        written.tick("09:32:01", "950", venue="N", trade_id="8")
+    written.clock("16:15:00")
+
+    assert written.told("high_52w") == []
+    assert written.told("held_print") == ["held 1 950", "rejected 1 950"]
+
+
+def test_correction_confirms_what_is_held_near_it() -> None:
+    """A trade of another venue that was really at 107: the print that waits at 106 was right."""
+    written = script()
+    usual(written, count=21)
+    written.tick("09:32:00", "95", venue="P", trade_id="7")
+    written.tick("10:00:00", "106", venue="N", trade_id="8")
+    written.correct("09:32:00", "95", {"price": "107"}, venue="P", trade_id="7")
+
+    assert written.told("held_print") == ["held 1 106", "believed 1 106"]
+    assert written.told("high_52w") == ["triggered 1 107"]
+
+
 def test_held_print_is_visible_while_a_split_is_suspected() -> None:
     """It is far from the session's own trades, in whatever units they are: only breakouts and measures are withheld."""
     written = script()
