@@ -57,7 +57,7 @@ def main() -> int:
             restarts = measure_restarts(
                 broker.bootstrap,
                 instruments=options.restart_instruments,
-                ticks=options.restart_ticks,
+                rate=next(row.asked for row in rows if row.contestant.endswith("exactly once")),
                 partitions=options.partitions,
             )
     except ApacheUnavailable as missing:
@@ -145,7 +145,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--probes", type=int, help="signals of each latency (1,000)")
     parser.add_argument("--burst", type=int, help="trades that the full rate is measured over before (3,000,000)")
     parser.add_argument("--restart-instruments", type=int, help="(10,000)")
-    parser.add_argument("--restart-ticks", type=int, help="trades to replay (4,000,000)")
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--json", type=Path, default=Path(".cache/bench/cost.json"))
     options = parser.parse_args()
@@ -156,7 +155,6 @@ def _options() -> argparse.Namespace:
         "probes": 200,
         "burst": 1_500_000,
         "restart_instruments": 1_000,
-        "restart_ticks": 200_000,
     }
     whole = {
         "rounds": 2,
@@ -165,7 +163,6 @@ def _options() -> argparse.Namespace:
         "probes": 1_000,
         "burst": 3_000_000,
         "restart_instruments": 10_000,
-        "restart_ticks": 4_000_000,
     }
     for name, value in (small if options.short else whole).items():
         if getattr(options, name) is None:

@@ -119,6 +119,7 @@ class Generator:
         records_per_second: float,
         *,
         seconds: float = 0.0,
+        done: asyncio.Event | None = None,
     ) -> Load:
         """Send background trades at a rate, and with them the probes, spread at random over the time they take.
 
@@ -128,6 +129,7 @@ class Generator:
             pending: The probes.
             records_per_second: The rate of all.
             seconds: How long to send at least, where the probes alone take less.
+            done: Sending leaves off when it is set.
         """
         random_ = random.Random(52)
         each = max(1, round(records_per_second * SLOT_SECONDS / self._partitions))
@@ -146,6 +148,9 @@ class Generator:
         flying: set[asyncio.Task[None]] = set()
         started, cpu = time.monotonic(), time.process_time()
         for slot in range(count):
+            if done is not None and done.is_set():
+                count = slot
+                break
             await _until(started + slot * slot_seconds)
             probe = slots.get(slot)
             batches = {partition: some[slot % VARIANTS].quiet() for partition, some in pulses.items()}
