@@ -113,7 +113,7 @@ class Breaker:
             if minutes is not None and started > begun + minutes * 60:
                 self.left_off = f"left off after {number - 1} of {agenda.planned}"
                 return
-            if number == agenda.planned - plan.patient + 1:
+            if plan.patient and number == agenda.planned - plan.patient + 1:
                 await self.slow_down()
             did = "" if await task.act() else ", did not happen"
             await self._recovered()
@@ -121,7 +121,7 @@ class Breaker:
             if did and agenda.miss(task):
                 did += " and is planned again"
             seconds = asyncio.get_running_loop().time() - started
-            self._say(f"{number:4}/{agenda.planned} {task.name}{did}, on again after {seconds:.1f} s")
+            self._say(f"{number:4}/{agenda.total} {task.name}{did}, on again after {seconds:.1f} s")
 
     async def start(self) -> None:
         """Start the workers that always run."""

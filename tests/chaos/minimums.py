@@ -52,7 +52,7 @@ class Happened:
         return (
             f"crash points {points} ({self.direct.total()} direct), kill -9 {self.kills}, zombies {self.zombies}, "
             f"broker restarts {self.broker_restarts}, rebalances {self.rebalances}, "
-            f"frames {self.frames.total()} of {len(self.frames)} kinds"
+            f"frames {self.frames.total()} in {len(self.frames)} ways"
         )
 
 

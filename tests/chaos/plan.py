@@ -111,8 +111,9 @@ class Agenda:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._left = deque(tasks)
-        self._retries_left = RETRIES_MAX
         self.planned = len(tasks)
+        self.total = len(tasks)
+        """How many are tried, with those that are tried again."""
         self.missed: list[str] = []
         """What was given up."""
 
@@ -123,8 +124,8 @@ class Agenda:
     def miss(self, task: Task) -> bool:
         """Plan a task again that did not happen; return False when it is given up."""
         task.tries += 1
-        if task.tries < TRIES_MAX and self._retries_left > 0:
-            self._retries_left -= 1
+        if task.tries < TRIES_MAX and self.total < self.planned + RETRIES_MAX:
+            self.total += 1
             self._left.append(task)
             return True
         self.missed.append(task.name)
