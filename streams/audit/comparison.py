@@ -1,9 +1,9 @@
 """What was to be written against what is there: lost, doubled, out of order, different.
 
 Two sequences are compared while both are still being read: what has found its partner is forgotten, so memory grows
-with the differences and not with the log; only the names of enriched signals, and what is expected of a router, are
-kept. A record's name (its event id, or the offset that a dead letter is about) says which record it is meant to be; its
-digest says whether it is that one to the byte.
+with the differences and not with the log; only the names of enriched signals are kept. A record's name (its event id,
+or the offset that a dead letter is about) says which record it is meant to be; its digest says whether it is that one
+to the byte.
 
 Expected records come in two kinds. Those up to the committed position must be there. Those after it may be: a worker
 that runs has written some of them by the time its topic is read, but only a beginning without a gap.
@@ -64,7 +64,8 @@ class Counts:
         expected: Records that must be there.
         found: Records that are there.
         ahead: Of those found, how many lie past the committed position, written by a worker that runs.
-        before: How many lie before the start of the comparison and were not judged.
+        before: How many were not judged: they are there and lie before the start of the comparison, or they are not
+            there and retention may have removed them.
     """
 
     expected: int = 0

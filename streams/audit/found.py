@@ -13,7 +13,7 @@ import msgspec
 from streams.audit.comparison import Mark, OrderedComparison, RevisionComparison
 from streams.audit.marks import Headers, letter_mark, signal_mark
 from streams.audit.reading import Source, Stream
-from streams.kafka.topics import DLQ_SUFFIX
+from streams.kafka.topic_settings import DLQ_SUFFIX
 from streams.wire.batches import read_batches
 
 MARKERS_SECONDS: Final = 10.0

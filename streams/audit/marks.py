@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
+import msgspec
+
 from streams.audit.comparison import Mark
 
 DIGEST_BYTES: Final = 16
@@ -39,7 +41,7 @@ def letter_mark(key: bytes | None, value: bytes | None, headers: Headers, where:
 def copy_mark(key: bytes | None, value: bytes | None, headers: Headers, where: str) -> Mark:
     """Return what is compared of an article's copy; its content names it."""
     found = digest(key, value, headers)
-    return Mark(found.hex(), found, body(value), f"{where}: copy for {_text(key)}")
+    return Mark(found.hex(), found, body(value), f"{where}: copy {_article(value)}for {_text(key)}")
 
 
 def digest(key: bytes | None, value: bytes | None, headers: Headers) -> bytes:
@@ -54,6 +56,23 @@ def digest(key: bytes | None, value: bytes | None, headers: Headers) -> bytes:
 def body(value: bytes | None) -> bytes:
     """Return a digest of a value alone."""
     return blake2b(value or b"", digest_size=DIGEST_BYTES).digest()
+
+
+class _Copy(msgspec.Struct):
+    article_id: str
+    version: int
+
+
+_copies: Final = msgspec.json.Decoder(_Copy)
+
+
+# Empty for what is no copy any more.
+def _article(value: bytes | None) -> str:
+    try:
+        copy = _copies.decode(value or b"")
+    except msgspec.MsgspecError:
+        return ""
+    return f"of {copy.article_id} version {copy.version} "
 
 
 def _compared(name: str, value: bytes | None) -> tuple[bytes | None, ...]:

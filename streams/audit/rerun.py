@@ -165,6 +165,11 @@ class RouterRerun:
         self._runtime = runtime
         self._log = log
 
+    @property
+    def position(self) -> int:
+        """Return how far it has come."""
+        return self._log.position
+
     async def advance(self, bound: int) -> Effects | None:
         """Read one set of articles below the bound, and return what follows; None at the bound."""
         frames = await self._log.frames(bound)

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from streams.audit.comparison import OrderedComparison, RevisionComparison
+from streams.audit.copies import FanoutComparison
 from streams.audit.report import PartitionReport
 from streams.config import Config
 from streams.kafka.effects import Place
@@ -53,8 +54,38 @@ class Partial(msgspec.Struct):
     state: list[tuple[bytes, bytes | None]]
 
 
+class SourcePartial(msgspec.Struct):
+    """A partition of the articles topic of which a part is verified.
+
+    Attributes:
+        start: Where it began.
+        position: How far its articles were read.
+        inputs: How many up to the committed position.
+        letters: The comparison of its dead letters.
+    """
+
+    start: int
+    position: int
+    inputs: int
+    letters: OrderedComparison
+
+
+class FanoutPartial(msgspec.Struct):
+    """How far the copies of articles are verified.
+
+    Attributes:
+        sources: By partition of the articles topic.
+        copies: By partition of the news by instrument.
+        found: How far what came of the articles was read: by topic, then by partition.
+    """
+
+    sources: list[SourcePartial]
+    copies: list[FanoutComparison]
+    found: dict[str, list[int]]
+
+
 class FileStore:
-    """Keeps what is finished in one JSON file, and the partition that is not in a file beside it.
+    """Keeps what is finished in one JSON file, and what is not in files beside it.
 
     Args:
         path: The file; it need not exist.
@@ -68,6 +99,7 @@ class FileStore:
     def __init__(self, path: Path, config: Config, *, interval_seconds: float = 60.0) -> None:
         self._path = path
         self._partial_path = path.with_name(path.name + ".partition")
+        self._fanout_path = path.with_name(path.name + ".articles")
         self._interval_seconds = interval_seconds
         self._kept_at = time.monotonic()
         subject = _subject(config)
@@ -125,10 +157,22 @@ class FileStore:
         _replace(self._partial_path, msgspec.msgpack.encode(partial))
         self._kept_at = time.monotonic()
 
+    def fanout(self) -> FanoutPartial | None:
+        """Return what was kept of the copies of articles."""
+        if not self._fanout_path.exists():
+            return None
+        return msgspec.msgpack.decode(self._fanout_path.read_bytes(), type=FanoutPartial)
+
+    def keep_fanout(self, partial: FanoutPartial) -> None:
+        """Keep how far the copies of articles are verified."""
+        self._save()
+        _replace(self._fanout_path, msgspec.msgpack.encode(partial))
+        self._kept_at = time.monotonic()
+
     def done(self) -> None:
         """Remove the files: the verification has come to its end."""
-        self._path.unlink(missing_ok=True)
-        self._partial_path.unlink(missing_ok=True)
+        for path in (self._path, self._partial_path, self._fanout_path):
+            path.unlink(missing_ok=True)
 
     def _save(self) -> None:
         _replace(self._path, msgspec.json.encode(self._content))

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from typing import Final, Protocol
 
 from streams.audit.comparison import OrderedComparison, RevisionComparison
-from streams.audit.fanout import EXPECTED, FanoutVerifier
+from streams.audit.fanout import EXPECTED, FanoutStore, FanoutVerifier
 from streams.audit.found import Found, drain, marker, revision_of
 from streams.audit.reading import Source, committed, open_source
 from streams.audit.report import PartitionReport, Report, nothing_committed, removed_by_retention
@@ -38,7 +38,7 @@ NOBODY: Final = (
 )
 
 
-class Store(Protocol):
+class Store(FanoutStore, Protocol):
     """Keeps reports of partitions, so that a verification can go on where it was interrupted."""
 
     def positions(self, positions: Mapping[Place, int]) -> Mapping[Place, int]:
@@ -49,9 +49,6 @@ class Store(Protocol):
 
     def finished(self, report: PartitionReport) -> None:
         """Keep the report of a partition."""
-
-    def is_due(self) -> bool:
-        """Tell whether a partition that is not finished should be kept now."""
 
     def partial(self, partition: int) -> Partial | None:
         """Return what was kept of a partition that was not finished."""
@@ -93,7 +90,13 @@ async def verify(
             if store is not None:
                 store.finished(report.partitions[-1])
         fanout = FanoutVerifier(
-            source, settings_of(config), verifier.positions, held, on_progress, problems=verifier.router_problems
+            source,
+            settings_of(config),
+            verifier.positions,
+            held,
+            on_progress,
+            problems=verifier.router_problems,
+            store=store,
         )
         report.partitions += await fanout.verify()
     if not verifier.positions:

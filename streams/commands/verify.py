@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streams.audit.report import PartitionReport, Report
 
 DEFECTS_SHOWN: Final = 20
-COLUMNS: Final = ("expected", "found", "lost", "doubled", "out_of_order", "different", "unexpected", "ahead")
+COLUMNS: Final = ("expected", "found", "lost", "doubled", "out_of_order", "different", "unexpected", "ahead", "before")
 
 
 @click.command(cls=PlainCommand)
@@ -80,6 +80,8 @@ def _lines(report: Report) -> Iterator[str]:
     starts = sorted({each.start for each in report.partitions if each.start})
     if starts:
         yield f"Compared from {', '.join(starts)}."
+    if report.counts.before:
+        yield f"{plural(report.counts.before, 'record')} of before that, or removed by retention: not judged."
     defects = [defect for each in report.partitions for found in each.findings for defect in found.defects]
     for defect in defects[:DEFECTS_SHOWN]:
         yield f"{defect.kind}: {defect.place}, {defect.text}"

@@ -136,6 +136,10 @@ def step(
         slot = np.int64(hot_rows[near]["prints"]) & (PRINTS - 1)
         prefetch(tapes, near, slot * _PRINT_BYTES)
         prefetch(tapes, near, slot * _PRINT_BYTES + _PRINT_BYTES - 1)
+        price = np.int64(records[min(index + _NEAR, last)]["price"])
+        if price <= hot_rows[near]["band_low"] or price >= hot_rows[near]["band_high"]:
+            for offset in range(_LATEST_START, _LATEST_END, _LINE_BYTES):
+                prefetch(warm_rows, near, np.int64(offset))
         reference_ns = np.int64(partition["clock_ns"]) if is_replay else np.int64(record["append_ns"])
         reason = np.int64(-1)
         cursor[1] = index
@@ -177,6 +181,10 @@ _UNDONE: Final = -2
 _FAR: Final = 32  # Records between the look at a row and its use: some hundred nanoseconds, what memory takes.
 _NEAR: Final = 16
 _PRINT_BYTES: Final = PRINT.itemsize
+_LINE_BYTES: Final = 64
+# What of a warm row a trade near the band reads: from the latest price to the counts of the best ones.
+_LATEST_START: Final = 64
+_LATEST_END: Final = 448
 
 
 # Whether a tick moves nothing but the tape and the volume.

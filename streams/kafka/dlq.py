@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from streams.kafka.effects import Output
-from streams.kafka.topics import DLQ_MARGIN_BYTES, DLQ_SUFFIX
+from streams.kafka.topic_settings import DLQ_SUFFIX
+from streams.kafka.topics import DLQ_MARGIN_BYTES
 from streams.wire.batches import Frames
 
 MESSAGE_BYTES_MAX: Final = 4096

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import Final
 
@@ -28,9 +29,14 @@ class CommitPace:
 
     Args:
         share_max: The share of the worker's last second that commits may have taken.
+
+    Attributes:
+        turn: Held by the partition that reads. One reads in a turn of the loop: a commit takes a step a turn, and would
+            wait for a read of every partition each time.
     """
 
     def __init__(self, share_max: float) -> None:
+        self.turn = asyncio.Lock()
         self._commits_max = share_max * _SECOND / COMMIT_CPU_SECONDS
         self._begun: deque[float] = deque()
         self._in_flight: list[float] = []

@@ -213,7 +213,7 @@ class ExactlyOnce(_Writer):
 
 
 class AtLeastOnce(_Writer):
-    """Commits without transactions: outputs, then state, then positions, each when the one before is acknowledged.
+    """Commits without transactions: outputs, and once they are acknowledged, state and positions.
 
     A crash in between writes the outputs again; their ids are made of their content, so who keeps the greatest
     revision of each sees the same.
@@ -231,17 +231,23 @@ class AtLeastOnce(_Writer):
         await self._producer.start()
 
     async def commit(self, effects: Effects) -> None:
-        """Write all outputs and the state, wait for their acknowledgement, and commit the positions."""
+        """Write all outputs, wait for their acknowledgement, write the state and commit the positions."""
         self._probe(probes.BEFORE_BEGIN)
         await self.write(effects.outputs, first=True)
         self._probe(probes.AFTER_OUTPUTS)
+        # Whichever of the two a crash leaves out, outputs are only repeated: a restart goes by the state.
+        await asyncio.gather(self._write_state(effects), self._pass(effects))
+        self._probe(probes.AFTER_COMMIT)
+
+    async def _write_state(self, effects: Effects) -> None:
         await self.write_state(effects.state, 0)
         self._probe(probes.AFTER_SNAPSHOT)
+
+    async def _pass(self, effects: Effects) -> None:
         self._probe(probes.DURING_COMMIT)
         if effects.positions:
             await self._commit_positions(effects.positions)
         self._probe(probes.AFTER_OFFSETS)
-        self._probe(probes.AFTER_COMMIT)
 
     async def close(self, *, finished: bool) -> None:
         """Disconnect. What was not acknowledged is given up: its position was not committed either."""

@@ -173,8 +173,10 @@ class PartitionRunner:
                 elif rest := self._pace.rest_seconds(time.monotonic(), self._read_seconds):
                     await asyncio.sleep(rest)
                 else:
-                    self._read(topic)
-                    await asyncio.sleep(0)
+                    async with self._pace.turn:
+                        if not self._stopping:
+                            self._read(topic)
+                        await asyncio.sleep(0)
                 self._measure_when_due()
             # What owns this lets go of its connections when it returns.
             await self._stopped.wait()

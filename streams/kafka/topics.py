@@ -12,6 +12,8 @@ run did. It also keeps
 would block its partition.
 - A state topic that is compacted: deleted by age, the piece of a snapshot that never changes would be the first to go.
 
+Topics of three copies or more are made so that they lose nothing that was acknowledged when one of them is lost.
+
 An existing topic is never altered: the only request for it that the client knows replaces all settings of the topic,
 others' included. What is wrong is told with the command that puts it right.
 """
@@ -32,6 +34,7 @@ from aiokafka.partitioner import murmur2
 
 from streams.config import Config, Kafka
 from streams.kafka.security import client_settings
+from streams.kafka.topic_settings import DLQ_SUFFIX, Problem, TopicSpec, settings_of, wrong_copies, wrong_settings
 
 TICKS: Final = "market.ticks.v1"
 ARTICLES: Final = "news.articles.v1"
@@ -40,7 +43,6 @@ BREAKOUTS: Final = "signals.breakouts.v1"
 MOMENTUM: Final = "signals.momentum.v1"
 ENRICHED: Final = "signals.enriched.v1"
 STATE: Final = "state.snapshots.v1"
-DLQ_SUFFIX: Final = ".dlq"
 
 DLQ_MARGIN_BYTES: Final = 65_536
 """What a dead-letter record adds to the one it carries: its reason headers, generously."""
@@ -66,6 +68,9 @@ VISIBLE_SECONDS_MAX: Final = 15.0
 
 _DAY_MS: Final = 86_400_000
 _TOPIC_EXISTS: Final = 36
+
+_Sizes = Mapping[str, tuple[int, int]]
+"""Partitions of each topic, and copies of each of them: of the one that has the fewest."""
 
 
 class BrokersUnreachable(ConnectionError):
@@ -133,35 +138,6 @@ class Topics:
 
 
 @dataclass(frozen=True, slots=True)
-class TopicSpec:
-    """How one topic must be made."""
-
-    name: str
-    partitions: int
-    configs: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One difference between a topic as it must be and as it is.
-
-    Attributes:
-        fatal: A worker must not start with it; the others are worth a word.
-        is_missing: There is no such topic.
-    """
-
-    topic: str
-    expected: str
-    found: str
-    remedy: str
-    fatal: bool = True
-    is_missing: bool = False
-
-    def __str__(self) -> str:
-        return f"topic {self.topic}: expected {self.expected}, found {self.found}: {self.remedy}"
-
-
-@dataclass(frozen=True, slots=True)
 class Applied:
     """What `apply` did, and what is wrong with what was there before."""
 
@@ -208,7 +184,7 @@ async def apply(config: Config) -> Applied:
     """
     wanted = specs(config)
     async with connect(config.kafka) as admin:
-        before = await _partition_counts(admin)
+        before = await _sizes(admin)
         missing = [spec for spec in wanted if spec.name not in before]
         created = await _create(admin, missing, config.kafka.replication_factor) if missing else ()
         await _until_visible(admin, set(created))
@@ -248,6 +224,22 @@ def expected_partition(key: bytes, partitions: int) -> int:
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
+def what_to_check(kafka: Kafka) -> str:
+    """Return the settings that decide whether a broker lets us in.
+
+    The client says only that it could not connect, be the port closed, the password wrong or the certificate unknown.
+
+    >>> what_to_check(Kafka())
+    'kafka.bootstrap_servers and kafka.security_protocol'
+    """
+    named = ["kafka.bootstrap_servers", "kafka.security_protocol"]
+    if kafka.security_protocol.startswith("SASL"):
+        named += ["kafka.sasl_mechanism", "kafka.sasl_username", "kafka.sasl_password"]
+    if kafka.security_protocol.endswith("SSL"):
+        named.append("kafka.ssl_cafile")
+    return f"{', '.join(named[:-1])} and {named[-1]}"
+
+
 @asynccontextmanager
 async def connect(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
     """Open an administration client for the length of a block.
@@ -262,32 +254,31 @@ async def connect(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
         except (KafkaError, OSError) as error:
             raise BrokersUnreachable(
                 f"expected a Kafka broker at {kafka.bootstrap_servers} over {kafka.security_protocol}, "
-                f"found: {error}. Start it, or {_what_to_check(kafka)}"
+                f"found: {error}. Start it, or check {what_to_check(kafka)}"
             ) from error
         yield admin
     finally:
         await admin.close()
 
 
-# The client says only that it could not connect, be the port closed, the password wrong or the certificate unknown.
-def _what_to_check(kafka: Kafka) -> str:
-    named = ["kafka.bootstrap_servers", "kafka.security_protocol"]
-    if kafka.security_protocol.startswith("SASL"):
-        named += ["kafka.sasl_mechanism", "kafka.sasl_username", "kafka.sasl_password"]
-    if kafka.security_protocol.endswith("SSL"):
-        named.append("kafka.ssl_cafile")
-    return f"check {', '.join(named[:-1])} and {named[-1]}"
-
-
 # Asks for all topics, never for ours by name: a broker that creates topics on demand would create the ones that we ask
 # about.
-async def _partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
-    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(None)}
+async def _sizes(admin: AIOKafkaAdminClient) -> _Sizes:
+    return {
+        topic["topic"]: (
+            len(topic["partitions"]),
+            min((len(partition["replicas"]) for partition in topic["partitions"]), default=0),
+        )
+        for topic in await admin.describe_topics(None)
+    }
 
 
 async def _create(admin: AIOKafkaAdminClient, missing: Sequence[TopicSpec], replication_factor: int) -> tuple[str, ...]:
     topics = [
-        NewTopic(spec.name, spec.partitions, replication_factor, topic_configs=dict(spec.configs)) for spec in missing
+        NewTopic(
+            spec.name, spec.partitions, replication_factor, topic_configs=settings_of(spec, copies=replication_factor)
+        )
+        for spec in missing
     ]
     response = await admin.create_topics(topics)
     created: list[str] = []
@@ -304,25 +295,28 @@ async def _create(admin: AIOKafkaAdminClient, missing: Sequence[TopicSpec], repl
 
 async def _until_visible(admin: AIOKafkaAdminClient, names: set[str]) -> None:
     deadline = time.monotonic() + VISIBLE_SECONDS_MAX
-    visible = await _partition_counts(admin)
+    visible = await _sizes(admin)
     while not names <= visible.keys() and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
-        visible = await _partition_counts(admin)
+        visible = await _sizes(admin)
 
 
 async def _problems(admin: AIOKafkaAdminClient, wanted: Sequence[TopicSpec], kafka: Kafka) -> list[Problem]:
-    counts = await _partition_counts(admin)
-    present = [spec.name for spec in wanted if spec.name in counts]
+    sizes = await _sizes(admin)
+    present = [spec.name for spec in wanted if spec.name in sizes]
     configs = await _configs(admin, present)
     problems: list[Problem] = []
     for spec in wanted:
-        if spec.name not in counts:
+        if spec.name not in sizes:
             remedy = f"run `{apply_command(kafka.prefix)}`"
             problems.append(Problem(spec.name, "to be there", "nothing", remedy, is_missing=True))
             continue
-        if counts[spec.name] != spec.partitions:
-            problems.append(_wrong_count(spec, counts[spec.name]))
-        problems.extend(_wrong_configs(spec, configs.get(spec.name), kafka.bootstrap_servers))
+        partitions, copies = sizes[spec.name]
+        if partitions != spec.partitions:
+            problems.append(_wrong_count(spec, partitions))
+        if copies < kafka.replication_factor:
+            problems.append(wrong_copies(spec, copies, kafka.replication_factor))
+        problems.extend(wrong_settings(spec, copies, configs.get(spec.name), kafka.bootstrap_servers))
     return problems
 
 
@@ -347,51 +341,6 @@ def _wrong_count(spec: TopicSpec, found: int) -> Problem:
     return Problem(spec.name, f"{spec.partitions} partitions (kafka.partitions)", str(found), remedy)
 
 
-def _wrong_configs(spec: TopicSpec, found: Mapping[str, str] | None, servers: str) -> list[Problem]:
-    if found is None:
-        remedy = "allow this user DESCRIBE_CONFIGS on the topic, or check by hand what architecture and operations say"
-        return [Problem(spec.name, "readable settings", "a refusal, so they were not checked", remedy, fatal=False)]
-    problems: list[Problem] = []
-    command = f"kafka-configs.sh --bootstrap-server {servers} --alter --topic {spec.name}"
-    for name, value in spec.configs.items():
-        actual = found.get(name, "nothing")
-        if actual != value and not _is_fine(name, value, actual):
-            remedy = f"run `{command} --add-config {name}={value}`"
-            fatal = _is_fatal(spec.name, name)
-            problems.append(Problem(spec.name, f"{name}={value}", actual, remedy, fatal))
-    return problems
-
-
-# More room and a longer life than asked for harm nobody; -1 keeps records for ever.
-def _is_fine(name: str, value: str, actual: str) -> bool:
-    if name == "retention.ms":
-        return actual == "-1" or (actual.isdigit() and int(actual) >= int(value))
-    if name == "max.message.bytes":
-        return actual.isdigit() and int(actual) >= int(value)
-    if name in ("segment.bytes", "segment.ms"):
-        return actual.isdigit() and int(actual) <= int(value)
-    if name == "min.cleanable.dirty.ratio":
-        return _is_at_most(actual, float(value))
-    return False
-
-
-def _is_at_most(text: str, most: float) -> bool:
-    try:
-        return float(text) <= most
-    except ValueError:
-        return False
-
-
-# A shorter life or smaller inputs than configured are the operator's choice; what breaks replay or blocks a partition
-# is not.
-def _is_fatal(topic: str, name: str) -> bool:
-    if name in ("retention.ms", "segment.bytes", "segment.ms", "min.cleanable.dirty.ratio"):
-        return False
-    if name == "max.message.bytes":
-        return topic.endswith((DLQ_SUFFIX, STATE))
-    return True
-
-
 __all__ = [
     "Applied",
     "BrokersUnreachable",
@@ -405,4 +354,5 @@ __all__ = [
     "connect",
     "expected_partition",
     "specs",
+    "what_to_check",
 ]

@@ -30,6 +30,7 @@ from streams.kafka.logs import configure, note, note_failure
 from streams.kafka.membership import Membership
 from streams.kafka.probe import Probe, passed
 from streams.kafka.producer import check_transactions
+from streams.kafka.reaching import ASK_SECONDS, wait_for_brokers
 from streams.kafka.restarts import RestartedTooOften
 from streams.kafka.restore import PositionsRefused, StateLost
 from streams.kafka.topics import BrokersUnreachable, Problem
@@ -53,9 +54,8 @@ SNAPSHOT_SECONDS: Final = 6.0
 
 EXIT_FAILED: Final = 1
 
-START_ATTEMPTS: Final = 3
-START_SECONDS: Final = 15.0
-START_AGAIN_SECONDS: Final = 0.5
+WAITING_TOLD_SECONDS: Final = 30.0
+"""How often the log says that the brokers are waited for; `/health/ready` says it all the time."""
 
 EXPECTED: Final = (
     AssignmentRefused,
@@ -112,31 +112,22 @@ class Worker:
     async def start(self) -> None:
         """Check what is there, and start. Partitions are assigned soon after it returns; `is_ready` tells when.
 
+        Brokers that do not answer are waited for.
+
         Raises:
             WorkerRefused: Topics or libraries are not as they must be.
-            BrokersUnreachable: No broker answers.
+            BrokersUnreachable: A broker does not let us in.
         """
         try:
             check_libraries()
             check_producers()
         except IncompatibleLibrary as error:
             raise WorkerRefused(str(error)) from error
-        problems = await self._problems()
-        fatal = [problem for problem in problems if problem.fatal]
-        # What it is refused for is said once, by the refusal.
-        for problem in problems:
-            if not problem.fatal:
-                note(log, logging.WARNING, "topic_differs", problem=str(problem))
-        if fatal:
-            raise WorkerRefused(_describe(fatal))
-        if self.config.kafka.delivery == "exactly_once":
-            found = await check_transactions(self.config.kafka, timeout_seconds=self.config.commits.timeout_s)
-            if found:
-                raise WorkerRefused(
-                    f"kafka.delivery = 'exactly_once': expected brokers with transactions, found {found}"
-                )
+        await self._check_brokers()
         # Before the group is joined: compiling takes longer than a member may be silent.
         await asyncio.to_thread(warm)
+        # It takes so long that brokers may have gone meanwhile, and whoever joins a group at that moment ends.
+        await self._problems()
         membership = self._membership = Membership(self.config.kafka)
         assembled = assemble(
             self.config,
@@ -204,24 +195,42 @@ class Worker:
             self._failed.exception()
         note(log, logging.INFO, "worker_stopped")
 
-    # What a network loses once is asked again; brokers that are not there are told of soon.
+    # Brokers that go away while they are checked are waited for again.
+    async def _check_brokers(self) -> None:
+        while True:
+            problems = await self._problems()
+            fatal = [problem for problem in problems if problem.fatal]
+            # What it is refused for is said once, by the refusal.
+            for problem in problems:
+                if not problem.fatal:
+                    note(log, logging.WARNING, "topic_differs", problem=str(problem))
+            if fatal:
+                raise WorkerRefused(_describe(fatal))
+            if self.config.kafka.delivery != "exactly_once":
+                return
+            found = await check_transactions(self.config.kafka, timeout_seconds=self.config.commits.timeout_s)
+            if not found:
+                return
+            with contextlib.suppress(KafkaError, OSError):
+                async with asyncio.timeout(ASK_SECONDS):
+                    await topic_checks.check(self.config)
+                raise WorkerRefused(
+                    f"kafka.delivery = 'exactly_once': expected brokers with transactions, found {found}"
+                )
+
     async def _problems(self) -> list[Problem]:
-        for left in reversed(range(START_ATTEMPTS)):
-            try:
-                async with asyncio.timeout(START_SECONDS):
-                    return await topic_checks.check(self.config)
-            except TimeoutError as error:
-                if not left:
-                    servers = self.config.kafka.bootstrap_servers
-                    raise BrokersUnreachable(
-                        f"expected the brokers at {servers} to describe their topics within {START_SECONDS:g} s, found "
-                        "no answer: look at the brokers, and at what is between them and this machine"
-                    ) from error
-            except (BrokersUnreachable, KafkaError, OSError):
-                if not left:
-                    raise
-            await asyncio.sleep(START_AGAIN_SECONDS)
-        raise AssertionError("expected an answer or an error, found neither")
+        told_at = -WAITING_TOLD_SECONDS
+
+        def tell(reason: str | None) -> None:
+            nonlocal told_at
+            self.health.waiting("start", reason)
+            self.metrics.waiting_counted(self.health.waiting_count)
+            now = time.monotonic()
+            if reason is not None and now - told_at >= WAITING_TOLD_SECONDS:
+                told_at = now
+                note(log, logging.WARNING, "waiting_for_brokers", reason=reason)
+
+        return await wait_for_brokers(lambda: topic_checks.check(self.config), self.config.kafka, tell=tell)
 
     # A member that the group refuses would be waited for without end.
     async def _started(self, assembled: Assembled) -> None:

@@ -31,11 +31,10 @@ from streams.core.snapshot import (
 from streams.wire import snapshot_pieces as pieces
 from streams.wire.layouts import ROWS, described
 from streams.wire.snapshots import (
-    FRAME,
+    CONTENT_BYTES_MAX,
     LATEST,
     MANIFEST,
     MANIFEST_BYTES_MAX,
-    PART_BYTES_MAX,
     Identity,
     Manifest,
     Part,
@@ -43,10 +42,10 @@ from streams.wire.snapshots import (
     Snapshot,
     SnapshotRecord,
     check_series,
+    compress,
     frame,
 )
 
-_PAYLOAD_BYTES_MAX: Final = PART_BYTES_MAX - FRAME.size
 _ROWS_AT_FIRST: Final = 1024
 
 _Entry = TypeVar("_Entry")
@@ -154,10 +153,10 @@ class SnapshotWriter:
                 continue
             written += 1
             self._parts[name] = []
-            for part, start in enumerate(range(0, len(payload), _PAYLOAD_BYTES_MAX)):
+            for part, start in enumerate(range(0, len(payload), CONTENT_BYTES_MAX)):
                 part_key = self._identity.key(self._series, f"{name}/{part}")
-                cut = memoryview(payload)[start : start + _PAYLOAD_BYTES_MAX]
-                value, checksum = frame(part_key, number, positions, cut)
+                content = compress(memoryview(payload)[start : start + CONTENT_BYTES_MAX])
+                value, checksum = frame(part_key, number, positions, content)
                 records.append(SnapshotRecord(part_key, value))
                 self._parts[name].append(Part(checksum, number, len(value)))
         key = self._identity.key(self._series, MANIFEST)

@@ -30,6 +30,7 @@ from streams.wire.snapshot_pieces import (
     sessions_of,
 )
 from streams.wire.snapshot_records import (
+    CONTENT_BYTES_MAX,
     FRAME,
     LATEST,
     MANIFEST,
@@ -44,6 +45,8 @@ from streams.wire.snapshot_records import (
     SnapshotRefused,
     check_series,
     collect,
+    compress,
+    content_of,
     frame,
     parse_key,
     series_keys,
@@ -51,6 +54,7 @@ from streams.wire.snapshot_records import (
 )
 
 __all__ = [
+    "CONTENT_BYTES_MAX",
     "FRAME",
     "LATEST",
     "MANIFEST",
@@ -67,6 +71,8 @@ __all__ = [
     "SnapshotRefused",
     "check_series",
     "collect",
+    "compress",
+    "content_of",
     "frame",
     "parse_key",
     "read_manifest",
@@ -290,7 +296,7 @@ def _part(records: Mapping[bytes, bytes], key: bytes, part: Part, manifest: Mani
             f"found that of snapshot {snapshot} (checksum {checksum:08x} instead of {part.checksum:08x}): a "
             "transaction is missing; let the partition start from an older snapshot or the log",
         )
-    return memoryview(value)[FRAME.size :]
+    return content_of(key, value)
 
 
 def _other_layout(named: str, found: str) -> SnapshotRefused:

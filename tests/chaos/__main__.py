@@ -2,9 +2,9 @@
 
 The last line is `chaos: inputs N expected N lost N doubled N reordered N different N faults N`, after one of its own
 for at-least-once delivery, where outputs may repeat. The exit code is 1 when anything is lost, doubled, reordered or
-different, when something got stuck, when a worker ended by itself, when less was done than planned, when a negative
-control is not caught by the difference that it must make, or when `fiftytwo verify` does not agree with what is left
-behind, or misses what is changed in it after that.
+different, when something got stuck, when a worker ended by itself, when less happened than must at the least, when a
+negative control is not caught by the difference that it must make, or when `fiftytwo verify` does not agree with what
+is left behind, or misses what is changed in it after that.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import asyncio
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Coroutine
 from random import Random
 from typing import Any, Final
@@ -25,15 +26,16 @@ from streams.audit.verify import verify
 from streams.calendars import load_markets
 from streams.config import Config
 from streams.kafka import topics as topic_admin
-from streams.kafka.probe import AFTER_FIRST_OUTPUT, DURING_COMMIT, POINTS
 from streams.wire.warm import warm
 from tests.chaos.audit import AuditFailed, agree, name_changes
 from tests.chaos.cluster import Application, Cluster
 from tests.chaos.controls import CONTROLS, Control, run_control
 from tests.chaos.direct import Lives
 from tests.chaos.eyes import Eyes, Stuck
-from tests.chaos.faults import MISSED_SHARE_MAX, Breaker, Plan, all_frames
+from tests.chaos.faults import Breaker
 from tests.chaos.feeder import Feeder, feed_all
+from tests.chaos.minimums import DIRECT, FULL, PROCESSES, Happened, repeating_minimums, short_minimums
+from tests.chaos.plan import Plan, plan_of, points, repeating_plan
 from tests.chaos.proxy import APIS
 from tests.chaos.repeats import repeats
 from tests.chaos.story import Story
@@ -45,39 +47,6 @@ RATE: Final = 100.0
 
 RATE_DIRECT: Final = 400.0
 CONTROL_MOMENTS: Final = 100
-
-
-def plan_of(*, short: bool, random: Random) -> Plan:
-    """Return what is to happen to the workers' processes."""
-    if not short:
-        return Plan(
-            crashes=points(45),
-            kills=5,
-            zombies=10,
-            broker_restarts=5,
-            rebalances=8,
-            frames=all_frames(random),
-            patient=30,
-        )
-    frames = [frame for frame in all_frames(random) if frame[0] in ("EndTxn", "TxnOffsetCommit", "Produce")]
-    return Plan(
-        crashes=[DURING_COMMIT],
-        kills=0,
-        zombies=1,
-        broker_restarts=1,
-        rebalances=1,
-        frames=[("EndTxn", "request", "hold"), *random.sample(frames, 2)],
-    )
-
-
-def repeating_plan(*, short: bool) -> Plan:
-    """Return what is to happen to workers of at-least-once delivery: the broker and its network are not theirs."""
-    return Plan(crashes=[AFTER_FIRST_OUTPUT], kills=0) if short else Plan(crashes=POINTS, kills=6)
-
-
-def points(number: int) -> list[str]:
-    """Return so many points, each about as often as any other."""
-    return [POINTS[at % len(POINTS)] for at in range(number)]
 
 
 async def check(config: Config) -> Report:
@@ -92,13 +61,18 @@ async def break_workers(
     totals: Totals,
     *,
     plan: Plan,
+    happened: Happened,
     seed: int,
     minutes: float | None = None,
 ) -> Counts:
     """Break workers that are processes, their broker and the network between them; return what was found."""
     config = application.config
+
+    def say(line: str) -> None:
+        click.echo(f"{name}: {line}")
+
     async with Feeder(config, Story(config, seed=seed), rate=RATE) as feeder:
-        breaker = Breaker(cluster, application, Random(seed), lambda line: click.echo(f"{name}: {line}"), feeder.check)
+        breaker = Breaker(cluster, application, Random(seed), happened, say, feeder.check)
         try:
             await breaker.start()
             await breaker.run(plan, minutes=minutes)
@@ -107,30 +81,34 @@ async def break_workers(
         except Stuck as error:
             totals.wrong.append(f"{name}: {error}")
     await application.stop()
-    click.echo(f"{name}: fed {feeder.sent} records, done {dict(breaker.done)}; logs in {cluster.folder}")
+    say(f"fed {feeder.sent} records; logs in {cluster.folder}")
     for line in breaker.missed:
-        click.echo(f"{name}: note: missed {line}")
+        say(f"note: missed {line}")
     totals.wrong += [f"{name}: {line}" for line in breaker.wrong]
     report = await check(config)
-    totals.add(name, config, report, sum(breaker.done.values()))
+    totals.add(name, config, report, happened.of_processes)
     return report.counts
 
 
-async def break_processes(cluster: Cluster, totals: Totals, *, seed: int, short: bool, minutes: float | None) -> None:
+async def break_processes(cluster: Cluster, totals: Totals, *, plan: Plan, seed: int, minutes: float | None) -> None:
     """Break workers of exactly-once delivery, and say what they have asked their broker for."""
-    plan = plan_of(short=short, random=Random(seed))
-    await break_workers("processes", cluster, cluster.application, totals, plan=plan, seed=seed, minutes=minutes)
+    application, happened = cluster.application, totals.happened
+    await break_workers(
+        PROCESSES, cluster, application, totals, plan=plan, happened=happened, seed=seed, minutes=minutes
+    )
     for name, proxy in cluster.proxies.items():
         known = {api: count for api, count in proxy.seen.items() if api in APIS}
-        click.echo(f"processes: worker {name} sent {known}")
+        click.echo(f"{PROCESSES}: worker {name} sent {known}")
 
 
 async def break_repeating(cluster: Cluster, totals: Totals, *, seed: int, short: bool) -> None:
     """Break workers of at-least-once delivery, and hold what they wrote twice against what they wrote first."""
     name = "at least once, processes"
     application = await cluster.add("again", ["a", "b"], partitions=2, delivery="at_least_once")
-    plan = repeating_plan(short=short)
-    counts = await break_workers(name, cluster, application, totals, plan=plan, seed=seed + 2)
+    plan, happened = repeating_plan(short=short), Happened()
+    counts = await break_workers(name, cluster, application, totals, plan=plan, happened=happened, seed=seed + 2)
+    click.echo(f"{name}: happened: {happened}")
+    totals.wrong += [f"{name}: {line}" for line in repeating_minimums(plan).wrong(happened)]
     signals, torn = await repeats(application.config)
     repeated = counts.doubled + counts.out_of_order
     click.echo(f"{name}: {repeated} outputs were written again, {signals} of them signals, {len(torn)} not as before")
@@ -155,15 +133,20 @@ async def break_lives(cluster: Cluster, totals: Totals, *, seed: int, short: boo
     repeating = cluster.config_of("repeating", partitions=1, delivery="at_least_once")
     for config in (once, repeating):
         await topic_admin.apply(config)
+    name, crashes = "at least once, direct", 2 if short else 40
     # All at once: each of them waits most of the time.
-    await asyncio.gather(
-        _break_lives("direct", once, totals, seed=seed, crashes=9 if short else 160),
-        _break_lives("at least once, direct", repeating, totals, seed=seed, crashes=2 if short else 40),
+    died, again, _ = await asyncio.gather(
+        _break_lives(DIRECT, once, totals, seed=seed, crashes=9 if short else 160),
+        _break_lives(name, repeating, totals, seed=seed, crashes=crashes),
         break_repeating(cluster, totals, seed=seed, short=short),
     )
+    totals.happened.direct.update(died)
+    if again.total() < crashes:
+        totals.wrong.append(f"{name}: expected at least {crashes} crash points, found {again.total()}")
 
 
-async def _break_lives(name: str, config: Config, totals: Totals, *, seed: int, crashes: int) -> None:
+# Returns the crashes that happened, by point.
+async def _break_lives(name: str, config: Config, totals: Totals, *, seed: int, crashes: int) -> Counter[str]:
     eyes, lives = Eyes(config), Lives(config, name=name)
     async with Feeder(config, Story(config, seed=seed + 1), rate=RATE_DIRECT) as feeder:
         await lives.die(Random(seed), points(crashes), click.echo)
@@ -175,9 +158,8 @@ async def _break_lives(name: str, config: Config, totals: Totals, *, seed: int, 
     await eyes.close()
     done = sum(lives.crashes.values())
     click.echo(f"{name}: fed {feeder.sent} records, crashed {dict(lives.crashes)}")
-    if done < crashes * (1 - MISSED_SHARE_MAX):
-        totals.wrong.append(f"{name}: {crashes - done} of {crashes} crashes did not happen")
     totals.add(name, config, await check(config), done)
+    return lives.crashes
 
 
 async def check_controls(cluster: Cluster, totals: Totals, *, seed: int) -> None:
@@ -220,23 +202,27 @@ async def timed(name: str, phase: Coroutine[Any, Any, None]) -> None:
 async def run(*, seed: int, short: bool, phases: tuple[str, ...], minutes: float | None) -> Totals:
     """Run the phases, and return what they found."""
     totals = Totals()
+    plan = plan_of(short=short, random=Random(seed))
+    minimums = (short_minimums(plan) if short else FULL).of(phases)
     async with Cluster(["a", "b", "c"]) as cluster:
         # These wait most of the time, and the broker is left alone: both at once.
         both = []
         if "controls" in phases:
             both.append(timed("controls", check_controls(cluster, totals, seed=seed)))
-        if "direct" in phases:
-            both.append(timed("direct", break_lives(cluster, totals, seed=seed, short=short)))
+        if DIRECT in phases:
+            both.append(timed(DIRECT, break_lives(cluster, totals, seed=seed, short=short)))
         await asyncio.gather(*both)
-        if "processes" in phases:
-            await timed("processes", break_processes(cluster, totals, seed=seed, short=short, minutes=minutes))
+        if PROCESSES in phases:
+            await timed(PROCESSES, break_processes(cluster, totals, plan=plan, seed=seed, minutes=minutes))
             await timed("verify", check_command(cluster.application.config, totals, seed=seed))
+    click.echo(f"chaos: happened: {totals.happened}")
+    totals.wrong += minimums.wrong(totals.happened)
     if not totals.wrong:
         cluster.remove_logs()
     return totals
 
 
-PHASES: Final = ("controls", "direct", "processes")
+PHASES: Final = ("controls", DIRECT, PROCESSES)
 
 
 @click.command()

@@ -45,9 +45,11 @@ async def agree(config: Config) -> int:
     """Let the command verify an application, and return how many records it expected and found.
 
     Raises:
-        AuditFailed: It did not end with 0.
+        AuditFailed: It did not end with 0, or found what lies past the committed positions, which are the ends by then.
     """
     said = await _verify(config)
+    if ahead := said.document["ahead"]:
+        raise AuditFailed(f"expected `fiftytwo verify` to find nothing past the committed positions, found {ahead}")
     if said.code != 0 or not said.document["well"]:
         raise AuditFailed(f"expected `fiftytwo verify` to agree, found exit code {said.code}: {said.defects[:5]}")
     return int(said.document["expected"])

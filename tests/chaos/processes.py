@@ -102,9 +102,13 @@ class WorkerProcess:
 
     def said(self, event: str) -> bool:
         """Tell whether its log names an event since it was started last."""
+        return self.count(event) > 0
+
+    def count(self, event: str) -> int:
+        """Return how often its log names an event since it was started last."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
-            return f'"{event}"'.encode() in log.read()
+            return log.read().count(f'"{event}"'.encode())
 
     def last_words(self) -> str:
         """Return what it said last of why it ended, empty when it said nothing."""

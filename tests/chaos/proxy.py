@@ -60,6 +60,7 @@ class Fault:
             `reset`: the connection breaks; a request is lost, or an answer after its request was carried out.
         side: Whether it is done to the request or to the response.
         hit: Set when the frame has come.
+        done: Set when it was done to the frame.
         answer: The broker's answer to a held request, as it came.
     """
 
@@ -68,6 +69,7 @@ class Fault:
     side: Side = "request"
     seconds: float = 0.5
     hit: asyncio.Event = field(default_factory=asyncio.Event)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
     answer: asyncio.Future[bytes] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -129,10 +131,14 @@ class FrameProxy:
         for fault in self._armed:
             if (fault.api, fault.side) == (name, side):
                 self._armed.remove(fault)
-                self.done[fault.api, fault.kind] += 1
                 fault.hit.set()
                 return fault
         return None
+
+    def finish(self, fault: Fault) -> None:
+        """Count a fault that was carried out."""
+        self.done[fault.api, fault.kind] += 1
+        fault.done.set()
 
     def spawn(self, task: asyncio.Task[None]) -> None:
         """Keep a task until it ends."""
@@ -196,23 +202,28 @@ class _Connection:
                 await self._answer_refused()
                 continue
             fault = self._proxy.take(api, "request")
-            match fault.kind if fault else None:
+            if fault is None:
+                await self._deliver(api, frame, None)
+                continue
+            match fault.kind:
                 case "reset":
+                    self._proxy.finish(fault)
                     return
                 case "drop":
+                    self._proxy.finish(fault)
                     continue
                 case "hold":
-                    assert fault is not None
                     self._holding += 1
                     self._proxy.spawn(asyncio.create_task(self._deliver_late(api, frame, fault)))
                     continue
                 case "delay":
-                    assert fault is not None
                     await fault.wait_released()
-                case "duplicate":
                     await self._deliver(api, frame, None)
-            # Of two deliveries the client sees the first answer.
-            await self._deliver(api, frame, fault if fault and fault.kind == "duplicate" else None)
+                case "duplicate":
+                    # Of two deliveries the client sees the first answer.
+                    await self._deliver(api, frame, None)
+                    await self._deliver(api, frame, fault)
+            self._proxy.finish(fault)
 
     async def _deliver(self, api: int, frame: bytes, hidden: Fault | None) -> None:
         async with self._writing:
@@ -224,6 +235,7 @@ class _Connection:
         await fault.wait_released()
         try:
             await self._deliver(api, frame, fault)
+            self._proxy.finish(fault)
             await asyncio.wait({fault.answer}, timeout=5.0)
         except OSError:
             pass
@@ -247,16 +259,17 @@ class _Connection:
                         hidden.answer.set_result(frame)
                     continue
                 fault = self._proxy.take(api, "response")
-                match fault.kind if fault else None:
-                    case "reset":
+                if fault is not None and fault.kind in ("reset", "drop"):
+                    self._proxy.finish(fault)
+                    if fault.kind == "reset":
                         break
-                    case "drop":
-                        continue
-                    case "hold" | "delay":
-                        assert fault is not None
-                        await fault.wait_released()
+                    continue
+                if fault is not None and fault.kind in ("hold", "delay"):
+                    await fault.wait_released()
                 self._client.write(_LENGTH.pack(len(frame)) + frame)
                 await self._client.drain()
+                if fault is not None:
+                    self._proxy.finish(fault)
                 await self._answer_refused()
         except (OSError, asyncio.IncompleteReadError):
             pass

@@ -10,6 +10,7 @@ import click
 from streams.audit.comparison import Counts, Defect
 from streams.audit.report import Report
 from streams.config import Config
+from tests.chaos.minimums import Happened
 
 REPEATS: Final = ("doubled", "out of order")
 """What an output is called that is there again."""
@@ -37,11 +38,13 @@ class Totals:
     Attributes:
         once: Of exactly-once delivery.
         again: Of at-least-once delivery.
+        happened: To exactly-once delivery.
         wrong: What is not well beside the sums of `once`.
     """
 
     once: Sums = field(default_factory=Sums)
     again: Sums = field(default_factory=Sums)
+    happened: Happened = field(default_factory=Happened)
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -59,6 +62,9 @@ class Totals:
                 click.echo(f"{name}: {text_of(defect)}")
         click.echo(f"{name}: {report.inputs} inputs, {report.counts.expected} expected, {faults} faults")
         counts = report.counts
+        if counts.ahead:
+            # All workers have ended in order, with everything committed.
+            self.wrong.append(f"{name}: expected no output past the committed positions, found {counts.ahead}")
         if not is_once and (counts.lost or counts.different or counts.unexpected):
             found = f"lost {counts.lost} different {counts.different} unexpected {counts.unexpected}"
             self.wrong.append(f"{name}: expected every output and no other, found {found}")

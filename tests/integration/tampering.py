@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import NewTopic
 
 from streams.config import Config
 from streams.kafka import topics as topic_admin
@@ -24,15 +25,23 @@ class Kept:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+    timestamp_ms: int
 
 
 Change = Callable[[list[Kept]], list[Kept]]
 
 
-async def rewrite(config: Config, topic: str, change: Change) -> list[Kept]:
-    """Make a topic anew with changed records, and return the records that it held before."""
+async def rewrite(config: Config, topic: str, change: Change, *, keep_stamps: bool = False) -> list[Kept]:
+    """Make a topic anew with changed records, and return the records that it held before.
+
+    Args:
+        config: Where Kafka is.
+        topic: Which.
+        change: What is done to its records.
+        keep_stamps: Whether they keep the broker's stamps, as if they had always been written so; each is a batch then.
+    """
     before = [
-        Kept(record.partition, record.key, record.value, tuple(record.headers))
+        Kept(record.partition, record.key, record.value, tuple(record.headers), record.timestamp)
         for record in await read(config, [topic])
     ]
     async with connect(config.kafka) as admin:
@@ -42,18 +51,27 @@ async def rewrite(config: Config, topic: str, change: Change) -> list[Kept]:
             return topic not in {found["topic"] for found in await admin.describe_topics(None)}
 
         await eventually(is_gone)
+        if keep_stamps:
+            stamped = {"message.timestamp.type": "CreateTime", "cleanup.policy": "delete"}
+            answer = await admin.create_topics([NewTopic(topic, config.kafka.partitions, 1, topic_configs=stamped)])
+            assert [code for _, code, _ in answer.topic_errors] == [0]
     await topic_admin.apply(config)
     producer: Any = AIOKafkaProducer(
         bootstrap_servers=config.kafka.bootstrap_servers, max_request_size=4 << 20, enable_idempotence=True
     )
     await producer.start()
     try:
-        sent = [
-            await producer.send(
-                topic, record.value, record.key, partition=record.partition, headers=list(record.headers)
+        sent = []
+        for record in change(before):
+            sent.append(
+                await producer.send(
+                    *(topic, record.value, record.key, record.partition),
+                    timestamp_ms=record.timestamp_ms if keep_stamps else None,
+                    headers=list(record.headers),
+                )
             )
-            for record in change(before)
-        ]
+            if keep_stamps:
+                await sent[-1]
         await asyncio.gather(*sent)
     finally:
         await producer.stop()

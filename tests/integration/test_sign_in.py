@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from streams.config import Config, Kafka
 from streams.kafka.embedded import find_free_port
 from streams.kafka.topics import BrokersUnreachable, apply
+from streams.kafka.worker import Worker
 from tests.integration.apache import SETTINGS, ApacheBroker, ApacheUnavailable
 from tests.needs import require
 
@@ -48,6 +50,12 @@ def configured(port: int, password: str) -> Config:
     return Config(kafka=kafka)
 
 
+async def started(config: Config) -> None:
+    """Start a worker, within a time."""
+    async with asyncio.timeout(60):
+        await Worker(config).start()
+
+
 def test_the_right_password_gets_in(signed_port: int) -> None:
     """Topics are made and checked through the door that asks for a password."""
     applied = asyncio.run(apply(configured(signed_port, "right")))
@@ -64,3 +72,24 @@ def test_a_wrong_password_is_told_without_the_password(signed_port: int) -> None
     assert f"127.0.0.1:{signed_port} over SASL_PLAINTEXT" in text
     assert "kafka.sasl_password" in text
     assert "wrong-and-secret" not in text
+
+
+def test_worker_does_not_wait_for_a_broker_that_refuses_its_password(signed_port: int) -> None:
+    """A broker that is there and says no is no broker that is away: the worker ends, and says what to check."""
+    with pytest.raises(BrokersUnreachable) as refused:
+        asyncio.run(started(configured(signed_port, "wrong-and-secret")))
+
+    text = str(refused.value)
+    assert f"the broker at 127.0.0.1:{signed_port} to let us in over SASL_PLAINTEXT" in text
+    assert "SaslAuthenticationFailed" in text
+    assert "kafka.sasl_password" in text
+    assert "wrong-and-secret" not in text
+
+
+def test_worker_does_not_wait_for_a_broker_without_its_way_to_sign_in(signed_port: int) -> None:
+    """Nor for one that knows the user by other means than the configured one."""
+    config = configured(signed_port, "right")
+    config = replace(config, kafka=replace(config.kafka, sasl_mechanism="SCRAM-SHA-256"))
+
+    with pytest.raises(BrokersUnreachable, match=r"UnsupportedSaslMechanism.*kafka\.sasl_mechanism"):
+        asyncio.run(started(config))

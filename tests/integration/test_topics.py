@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Protocol
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from confluent_kafka import Producer
 
 from streams.config import Config, Kafka
 from streams.kafka.embedded import find_free_port
 from streams.kafka.topics import (
+    TICKS,
     Applied,
     BrokersUnreachable,
     Problem,
@@ -114,6 +117,34 @@ def test_compacted_input_topic_is_fatal(config: Config) -> None:
     problems = asyncio.run(apply(config)).problems
 
     assert [(problem.topic, problem.found, problem.fatal) for problem in problems] == [(names.ticks, "compact", True)]
+
+
+def test_topic_of_one_copy_is_made_as_the_broker_makes_it(apache: Broker, prefix: str) -> None:
+    """With one copy there is no other to write to: a minimum of two would refuse every record."""
+    config = Config(kafka=Kafka(bootstrap_servers=apache.bootstrap, prefix=prefix, partitions=3))
+
+    async def made() -> dict[str, str]:
+        await apply(config)
+        async with connect(config.kafka) as admin:
+            (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, prefix + TICKS)])
+        return {entry[0]: entry[1] for entry in answer.resources[0][4]}
+
+    settings = asyncio.run(made())
+
+    assert settings["min.insync.replicas"] == "1"
+    assert settings["message.timestamp.type"] == "LogAppendTime"
+
+
+def test_topic_of_fewer_copies_than_configured_is_told_and_no_reason_to_stop(config: Config) -> None:
+    """Whoever asks for three copies believes that there are three."""
+    asyncio.run(apply(config))
+
+    problems = asyncio.run(check(replace(config, kafka=replace(config.kafka, replication_factor=3))))
+
+    assert {problem.topic for problem in problems} == {spec.name for spec in specs(config)}
+    assert {(problem.expected, problem.found, problem.fatal) for problem in problems} == {
+        ("3 copies of each partition (kafka.replication_factor)", "1", False)
+    }
 
 
 def test_small_dead_letter_topic_is_fatal_and_short_retention_is_not(config: Config) -> None:

@@ -12,25 +12,22 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import RecordsToDelete
 
 from streams.audit.report import Report
 from streams.audit.store import FileStore, StoreRefused
 from streams.audit.verify import verify
 from streams.calendars import load_markets
 from streams.cli import run
-from streams.config import Config, Snapshots
-from streams.kafka.restorer import StateTopic
+from streams.config import Config
 from streams.kafka.rewind import plan
-from streams.kafka.topics import Topics, connect
+from streams.kafka.topics import Topics
 from streams.wire.positions import COMMITTED, ROUTER, STATE
-from streams.wire.snapshots import Identity, read_manifest, series_keys
+from streams.wire.snapshots import Identity
 from tests.integration.apache import ApacheBroker
 from tests.integration.feeding import Day, Input, caught_up, config_for, make_topics, write
 from tests.integration.tampering import (
     Change,
     doubled,
-    forged,
     one_byte_changed,
     one_header_changed,
     removed,
@@ -224,35 +221,6 @@ def test_verify_says_that_committed_positions_are_damaged(apache: ApacheBroker, 
     asyncio.run(work())
 
 
-def test_articles_that_retention_removed_are_no_difference(apache: ApacheBroker, prefix: str) -> None:
-    """Their copies lie before the start; copies of articles that are still there are judged."""
-
-    async def work() -> None:
-        config = config_for(apache.bootstrap, prefix)
-        await make_topics(config)
-        topics = Topics(prefix)
-        day = Day(config, INSTRUMENTS, sessions=1)
-        opening = int(day.sessions[0]["open_ns"])
-        async with running(config):
-            await write(config, [day.article(number, opening + number, INSTRUMENTS[:2]) for number in range(20)])
-            await caught_up(config)
-        await cut(config, {topics.articles: {0: 4, 1: 4}})
-
-        report = await check(config)
-        await rewrite(config, topics.news, removed(-1))
-        without = await check(config)
-
-        fans = [each for each in report.partitions if each.kind == "articles"]
-        assert not [each.problem for each in fans if each.problem]
-        assert fans[0].start == "offset 4"
-        assert sum(each.counts.before for each in fans) == 16
-        assert sum(each.counts.expected for each in fans) > 0
-        assert report.counts.is_well
-        assert without.counts.lost == 1
-
-    asyncio.run(work())
-
-
 def test_verify_reads_each_stretch_under_the_rules_that_held(apache: ApacheBroker, prefix: str) -> None:
     """Options that changed half-way are no difference, whichever of them are configured now."""
 
@@ -273,39 +241,6 @@ def test_verify_reads_each_stretch_under_the_rules_that_held(apache: ApacheBroke
 
         assert [report.is_well for report in reports] == [True, True], reports
         assert reports[0].counts.expected > 0
-
-    asyncio.run(work())
-
-
-def test_verify_begins_at_a_base_snapshot_where_the_log_is_cut(apache: ApacheBroker, prefix: str) -> None:
-    """Where retention has removed the beginning, the oldest base snapshot that the logs reach back to is the start."""
-
-    async def work() -> None:
-        config = replace(config_for(apache.bootstrap, prefix), snapshots=Snapshots(interval_s=0.5, share_max=1.0))
-        await make_topics(config)
-        records = story(config)
-        half = len(records) // 2
-        async with running(config):
-            await write(config, records[:half])
-            await caught_up(config)
-            at: dict[str, dict[int, int]] = {}
-            for first in range(half, len(records), 40):
-                await write(config, records[first : first + 40])
-                await caught_up(config)
-                at = at or await bases(config)
-        assert at, "expected base snapshots before the story ends"
-        await cut(config, at)
-
-        report = await check(config)
-
-        assert report.is_well, [found.defects for each in report.partitions for found in each.findings if found.defects]
-        states = [each for each in report.partitions if each.kind == "state"]
-        assert all(each.start.startswith("base snapshot base-") for each in states)
-        assert sum(each.counts.expected for each in states) > 0
-        await rewrite(config, Topics(prefix).breakouts, removed(-1))
-        assert (await check(config)).counts.lost == 1
-        await rewrite(config, Topics(prefix).enriched, forged)
-        assert (await check(config)).counts.unexpected == 1
 
     asyncio.run(work())
 
@@ -347,53 +282,73 @@ def test_partition_goes_on_in_its_middle(apache: ApacheBroker, prefix: str, tmp_
     asyncio.run(work())
 
 
-async def bases(config: Config) -> dict[str, dict[int, int]]:
-    """Return the positions of base snapshots by topic and partition, nothing while a partition has none."""
-    topics = Topics(config.kafka.prefix)
-    state = StateTopic(config.kafka, topics.state)
-    at: dict[str, dict[int, int]] = {topics.ticks: {}, topics.news: {}}
-    for number in range(config.kafka.partitions):
-        records, _ = await state.read(number)
-        identity = Identity(config.kafka.application_id, number, config.kafka.partitions)
-        found = [series for series in series_keys(records, identity) if series.startswith("base-")]
-        if not found:
-            return {}
-        positions = read_manifest(records, identity, found[0]).positions
-        at[topics.ticks][number], at[topics.news][number] = positions.ticks, positions.news
-    return at
+def test_copies_of_articles_go_on_where_they_were_interrupted(
+    apache: ApacheBroker, prefix: str, tmp_path: Path
+) -> None:
+    """What was read of the articles of one partition, and what came of them, is not read again."""
+
+    async def work() -> None:
+        async with left_behind(apache, prefix) as config:
+            markets = load_markets(config.markets.mics, lookback=config.rules.lookback)
+            whole = await check(config)
+            file = tmp_path / "verify.json"
+
+            class Interrupted(Exception):
+                pass
+
+            seen: list[str] = []
+
+            def interrupt(what: str, *_: int) -> None:
+                if what.startswith("articles") and what not in seen:
+                    seen.append(what)
+                    if len(seen) == 2:
+                        raise Interrupted
+
+            with pytest.raises(Interrupted):
+                await verify(
+                    config, markets, store=FileStore(file, config, interval_seconds=0.0), on_progress=interrupt
+                )
+            kept = FileStore(file, config)
+            partial = kept.fanout()
+            told: list[str] = []
+
+            resumed = await verify(config, markets, store=kept, on_progress=lambda what, *_: told.append(what))
+
+        assert partial is not None
+        assert sorted(source.inputs > 0 for source in partial.sources) == [False, True]
+        assert resumed == whole
+        assert resumed.is_well
+        assert [what for what in told if what.startswith("articles")] == seen[1:]
+
+    asyncio.run(work())
 
 
-async def cut(config: Config, at: dict[str, dict[int, int]]) -> None:
-    """Remove what comes before some offsets, as retention does."""
-    async with connect(config.kafka) as admin:
-        places = {
-            TopicPartition(topic, number): RecordsToDelete(offset)
-            for topic, numbers in at.items()
-            for number, offset in numbers.items()
-        }
-        await admin.delete_records(places)
+def command_for(config: Config, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the command line that verifies an application, with nothing of this machine's environment in it."""
+    for name in os.environ:
+        if name.startswith("FIFTYTWO_") and name != "FIFTYTWO_CACHE_DIR":
+            monkeypatch.delenv(name)
+    kafka = config.kafka
+    options = ["--bootstrap-servers", kafka.bootstrap_servers, "--prefix", kafka.prefix, "--set", "markets.mics=XNYS"]
+    settings = {"application_id": kafka.application_id, "partitions": kafka.partitions}
+    return [
+        "verify",
+        *options,
+        *(each for key, value in settings.items() for each in ("--set", f"kafka.{key}={value}")),
+    ]
 
 
 def test_command_ends_with_0_only_when_all_is_well(
     apache: ApacheBroker, prefix: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`fiftytwo verify` prints the counts of every partition, names a difference, and says it by its exit code."""
-    for name in os.environ:
-        if name.startswith("FIFTYTWO_") and name != "FIFTYTWO_CACHE_DIR":
-            monkeypatch.delenv(name)
 
     async def leave() -> Config:
         async with left_behind(apache, prefix) as config:
             return config
 
     config = asyncio.run(leave())
-    kafka = {"application_id": config.kafka.application_id, "partitions": config.kafka.partitions}
-    options = ["--bootstrap-servers", apache.bootstrap, "--prefix", prefix, "--set", "markets.mics=XNYS"]
-    command = [
-        "verify",
-        *options,
-        *(each for key, value in kafka.items() for each in ("--set", f"kafka.{key}={value}")),
-    ]
+    command = command_for(config, monkeypatch)
 
     assert run([*command]) == 0
     well = capsys.readouterr().out
@@ -402,6 +357,7 @@ def test_command_ends_with_0_only_when_all_is_well(
     document = json.loads(capsys.readouterr().out)
 
     assert "All is well" in well
+    assert well.splitlines()[0].split()[-2:] == ["ahead", "before"]
     assert [line.split()[0] for line in well.splitlines()[:6]] == [
         "partition",
         "state",

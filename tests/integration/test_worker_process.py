@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import pytest
 
 from streams.config import Config, Snapshots
 from streams.kafka.embedded import EmbeddedBroker, find_free_port
+from streams.kafka.topics import Topics
 from tests.integration.apache import ApacheBroker
 from tests.integration.feeding import Day, caught_up, committed, config_for, eventually, make_topics, read, write
 
@@ -96,17 +98,73 @@ def test_signal_ends_the_worker_in_order(
     asyncio.run(work())
 
 
-def test_worker_without_a_broker_ends_with_one_clear_line(tmp_path: Path) -> None:
-    """A broker that does not answer is said in one line, and the exit code is 1."""
+def health(port: int, name: str) -> tuple[int, list[str]]:
+    """Return the status of a health page and its reasons, 0 while nobody listens."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/{name}", timeout=2) as response:
+            return response.status, json.loads(response.read())["reasons"]
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())["reasons"]
+    except OSError:
+        return 0, []
+
+
+def events_of(log: Path) -> list[str]:
+    """Return the events of a worker's log, in order."""
+    return [json.loads(line)["event"] for line in log.read_text().splitlines() if line.startswith("{")]
+
+
+@pytest.mark.usefixtures("apache")
+def test_worker_waits_for_brokers_that_come_after_it(prefix: str, tmp_path: Path) -> None:
+    """It lives, is not ready and says why, and goes on by itself when a broker answers."""
+
+    async def work(broker: ApacheBroker) -> None:
+        config = config_for(broker.bootstrap, prefix)
+        await make_topics(config)
+        await asyncio.to_thread(broker.stop)
+        day = Day(config, ["XNYS:AAA"], sessions=1)
+        log, port = tmp_path / "worker.log", find_free_port()
+        with worker_process(config, log, web_port=port) as process:
+            # It used to end after three attempts, and has made several by then.
+            await eventually(lambda: any("for 3 s" in reason for reason in health(port, "ready")[1]), 180)
+            ready, live = health(port, "ready"), health(port, "live")
+            assert process.poll() is None
+
+            await asyncio.to_thread(broker.start)
+            await eventually(lambda: is_ready(process, port), 180)
+            await write(config, day.bars() + day.days())
+            await caught_up(config)
+
+        assert live == (200, [])
+        assert ready[0] == 503
+        assert ready[1][0].startswith("no broker has answered for ")
+        assert f"expected a Kafka broker at {broker.bootstrap} over PLAINTEXT" in ready[1][0]
+        assert "kafka.bootstrap_servers" in ready[1][0]
+        events = events_of(log)
+        # Said once in half a minute, however often it was tried.
+        assert 1 <= events.count("waiting_for_brokers") <= 3
+        assert events.index("waiting_for_brokers") < events.index("worker_started")
+        assert await read(config, [Topics(prefix).breakouts])
+
+    broker = ApacheBroker()
+    try:
+        asyncio.run(work(broker.start()))
+    finally:
+        broker.close()
+
+
+def test_worker_that_waits_for_a_broker_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    """Waiting is no reason not to end: SIGTERM ends it with 0, and with no word of a failure."""
     config = config_for(f"127.0.0.1:{find_free_port()}", "none.")
     log = tmp_path / "worker.log"
 
     with worker_process(config, log, web_port=0) as process:
-        process.wait(60)
+        asyncio.run(eventually(lambda: log.exists() and "waiting_for_brokers" in events_of(log), 180))
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_SECONDS_MAX)
 
-    lines = log.read_text().splitlines()
-    assert process.returncode == 1
-    assert [line for line in lines if line.startswith("fiftytwo: expected a Kafka broker at")] == lines[-1:], lines
+    assert process.returncode == 0
+    assert not [line for line in log.read_text().splitlines() if line.startswith("fiftytwo: ")]
 
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])

@@ -76,7 +76,7 @@ def test_frames_pass_as_they_are() -> None:
 
 
 def test_held_request_is_delivered_late_although_its_sender_has_gone() -> None:
-    """What follows a held frame goes on; the frame arrives when it is released, and its answer goes to nobody."""
+    """What follows a held frame goes on; the frame arrives when it is released, and is counted then alone."""
 
     async def work() -> None:
         async with proxied() as (proxy, client, arrived):
@@ -86,11 +86,15 @@ def test_held_request_is_delivered_late_although_its_sender_has_gone() -> None:
             assert await response(client) == 2
             assert arrived == [2]
             client[1].close()
+            assert fault.hit.is_set()
+            assert not proxy.done
 
             fault.release()
 
             assert correlation_id(await fault.answer) == 1
             assert arrived == [2, 1]
+            assert fault.done.is_set()
+            assert proxy.done == {("EndTxn", "hold"): 1}
 
     run(work())
 
@@ -123,6 +127,7 @@ def test_doubled_request_arrives_twice_and_is_answered_once() -> None:
 
             assert [await response(client), await response(client)] == [1, 2]
             assert arrived == [1, 1, 2]
+            assert proxy.done == {("Produce", "duplicate"): 1}
 
     run(work())
 
@@ -154,6 +159,7 @@ def test_reset_breaks_the_connection_before_or_after_the_request_is_carried_out(
             with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                 await response(client)
             assert arrived == carried_out
+            assert proxy.done == {("EndTxn", "reset"): 1}
 
     run(work())
 

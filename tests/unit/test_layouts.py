@@ -14,17 +14,17 @@ from streams.core.rows import HOT, PARTITION, WARM
 from streams.core.snapshot import LAYOUT_NUMBER, EngineState
 from streams.wire.layouts import Before, converted, describe, described, dtype_of, layout_of, nothing_more, present
 from streams.wire.snapshot_writer import SnapshotWriter
-from streams.wire.snapshots import FRAME, SnapshotRefused, collect, read_snapshot
+from streams.wire.snapshots import FRAME, SnapshotRefused, collect, content_of, read_snapshot
 from tests.snapshot_example import IDENTITY, MANIFEST_KEY, POSITIONS, Partition, example, key, written
 
 OLDER = LAYOUT_NUMBER - 1
 
 
-def framed(name: bytes, payload: bytes) -> bytes:
+def framed(name: bytes, payload: bytes | memoryview) -> bytes:
     """Return a value of the first snapshot in the older layout."""
     head = FRAME.pack(b"52wk", 0, OLDER, 1, *POSITIONS)
     checksum = crc32c(payload, crc32c(head[8:], crc32c(name)))
-    return head[:4] + checksum.to_bytes(4, "little") + head[8:] + payload
+    return head[:4] + checksum.to_bytes(4, "little") + head[8:] + bytes(payload)
 
 
 def older_type() -> np.dtype:
@@ -42,7 +42,7 @@ def as_older(topic: dict[bytes, bytes]) -> dict[bytes, bytes]:
     for name, parts in manifest["pieces"].items():
         for number, part in enumerate(parts):
             part_key = key(f"{name}/{number}")
-            payload = topic[part_key][FRAME.size :]
+            payload: bytes | memoryview = content_of(part_key, topic[part_key])
             if name.startswith("hot/"):
                 payload = converted(np.frombuffer(payload, HOT), older_type()).tobytes()
             older[part_key] = framed(part_key, payload)

@@ -125,8 +125,11 @@ class FakeState:
 class Bench:
     """A runner with fakes around it."""
 
-    def __init__(self, settings: Commits | None = None, budget: OutputBudget | None = None) -> None:
+    def __init__(
+        self, settings: Commits | None = None, budget: OutputBudget | None = None, pace: CommitPace | None = None
+    ) -> None:
         self.budget = budget or OutputBudget()
+        self.pace = pace or CommitPace((settings or Commits()).share_max)
         self.runtime, self.reader, self.committer = FakeRuntime(), FakeReader(), FakeCommitter()
         self.live: list[Runtime] = []
         self.stalls: list[float | None] = []
@@ -151,7 +154,7 @@ class Bench:
             committer=self.committer,
             metrics=Metrics(CollectorRegistry(), version=metadata.version("fiftytwo")),
             settings=self.settings,
-            pace=CommitPace(self.settings.share_max),
+            pace=self.pace,
             budget=self.budget,
             state=FakeState(),
             on_live=self.live.append,
@@ -187,6 +190,43 @@ def on_bench(work: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
             await asyncio.wait({bench.task})
 
     asyncio.run(with_bench())
+
+
+def test_one_partition_reads_in_a_turn_of_the_loop() -> None:
+    """However many have something to read, a commit of any of them gets its next step after one read."""
+
+    async def work() -> None:
+        turns, read_in = 0, list[int]()
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        class Noting(FakeRuntime):
+            def read(self, fetched: Fetched) -> Effects:
+                read_in.append(turns)
+                return super().read(fetched)
+
+        pace = CommitPace(0.1)
+        benches = [Bench(pace=pace) for _ in range(3)]
+        counting = asyncio.create_task(count())
+        try:
+            for bench in benches:
+                bench.runtime.__class__ = Noting
+                bench.offer(0, 5)
+                bench.offer(5, 9)
+            for bench in benches:
+                await bench.has_read(9)
+        finally:
+            for task in (counting, *(bench.task for bench in benches)):
+                task.cancel()
+            await asyncio.wait({counting, *(bench.task for bench in benches)})
+
+        assert len(set(read_in)) == len(read_in) == 6
+
+    asyncio.run(work())
 
 
 def test_outputs_are_committed_at_once_and_positions_soon() -> None:

@@ -13,7 +13,16 @@ from streams.core.join import Join
 from streams.core.snapshot import LAYOUT_NUMBER
 from streams.wire.snapshot_pieces import layout_name
 from streams.wire.snapshot_writer import SnapshotWriter
-from streams.wire.snapshots import FRAME, Identity, SnapshotRefused, collect, frame, read_snapshot
+from streams.wire.snapshots import (
+    CONTENT_BYTES_MAX,
+    FRAME,
+    Identity,
+    SnapshotRefused,
+    collect,
+    compress,
+    frame,
+    read_snapshot,
+)
 from tests.property.test_band import FIRST_DAY, markets, stream
 from tests.snapshot_example import IDENTITY, MANIFEST_KEY, POSITIONS, RULES, example, key, snapshot_of, written
 
@@ -42,6 +51,30 @@ def test_a_missing_record_is_refused_by_its_name(name: str) -> None:
 
     assert refused.reason == "missing"
     assert f"expected record example/1/latest/{name}/0 of snapshot 1, found none" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "found: "),
+        (b"\x05\x00\x00\x00\x00", "found: 0 bytes instead of 5"),
+        (CONTENT_BYTES_MAX.to_bytes(4, "little") + compress(b"one")[4:], "found: 3 bytes instead of 512000"),
+        ((CONTENT_BYTES_MAX + 1).to_bytes(4, "little") + compress(b"one")[4:], "found: a length of 512001"),
+    ],
+)
+def test_a_part_that_is_not_compressed_as_it_says_is_refused(content: bytes, found: str) -> None:
+    """A checksum that holds says that nothing was damaged on the way, and not that what was written makes sense."""
+    topic = written(example())
+    value, checksum = frame(key("hot/0/0"), 1, POSITIONS, content)
+
+    def listed(manifest: dict[str, Any]) -> None:
+        manifest["pieces"]["hot/0"] = [[checksum, 1, len(value)]]
+
+    refused = refusal(edited({**topic, key("hot/0/0"): value}, listed))
+
+    assert refused.reason == "damaged"
+    assert "in record example/1/latest/hot/0/0, found" in refused.message
+    assert found in refused.message
 
 
 def test_every_record_is_needed_and_covered() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -17,10 +18,14 @@ from streams.core.snapshot import BAR_GROUP_ROWS, LAYOUT_NUMBER, EngineState, ch
 from streams.core.units import format_date
 from streams.wire.snapshot_writer import SnapshotTooLarge, SnapshotWriter
 from streams.wire.snapshots import (
+    CONTENT_BYTES_MAX,
     MANIFEST,
     MANIFEST_BYTES_MAX,
     PART_BYTES_MAX,
     collect,
+    compress,
+    content_of,
+    frame,
     parse_key,
     read_snapshot,
     series_keys,
@@ -247,6 +252,27 @@ def test_a_large_piece_is_cut_into_parts_and_shrinks_again() -> None:
     assert max(len(record.value or b"") for record in first.records) <= PART_BYTES_MAX
     assert sorted(name for name in topic if b"/signals/" in name or b"/versions/" in name) == []
     assert snapshot_of(topic).join.signals == {}
+
+
+def test_parts_are_cut_before_they_are_compressed() -> None:
+    """What cannot be shortened stays within the limit of a record, and comes back as it was."""
+    noise = random.Random(52).randbytes(CONTENT_BYTES_MAX)
+
+    value, _ = frame(b"key", 1, POSITIONS, compress(noise))
+
+    assert len(value) <= PART_BYTES_MAX
+    assert content_of(b"key", value) == noise
+
+
+def test_rows_shrink() -> None:
+    """A snapshot takes a fraction of the bytes of its rows."""
+    partition = example()
+    state = partition.engine.export()
+
+    topic = written(partition)
+
+    for name, rows in (("warm", state.warm), ("cold", state.cold)):
+        assert len(topic[key(f"{name}/0/0")]) < rows.nbytes / 3, name
 
 
 def test_after_a_doubt_the_next_snapshot_is_whole() -> None:
