@@ -13,7 +13,7 @@ import numpy as np
 from streams.core.breakout import arm, is_live, reaches, set_lines, take_level
 from streams.core.compiled import allocating, njit
 from streams.core.extremes import extreme_of
-from streams.core.layout import FIRST_CLOSE, MACHINES, REASON_LEVEL_RESTATED, WINDOW_FULL
+from streams.core.layout import FIRST_CLOSE, MACHINES, REASON_LEVEL_RESTATED
 from streams.core.momentum import derive_bases, derive_measures
 from streams.core.roll import derive_levels, is_full
 from streams.core.rows import BREAKOUT_ACTIVE, BREAKOUT_FAILED, BREAKOUT_OFF
@@ -51,11 +51,11 @@ def restate(world: World, row: Row) -> None:
             and numerator[machine] == warm["level_numerator"][machine]
             and denominator[machine] == warm["level_denominator"][machine]
         )
-        if machine < FIRST_CLOSE and warm["window_status"][machine >> 1] != WINDOW_FULL:
+        if machine < FIRST_CLOSE and not full:
             # What the window's level was stays known: it is said with signals that outlive or end with it.
             warm["level"][machine] = level[machine]
         if not is_same:
-            _restate_machine(world, row, np.int64(machine))
+            _restate_machine(world, row, np.int64(machine), full)
     derive_measures(world, row, base, base_date, np.int64(warm["open_ns"]), np.int64(1))
 
 
@@ -69,9 +69,9 @@ def _has_signals(world: World, warm: np.void) -> bool:
 
 
 @njit
-def _restate_machine(world: World, row: Row, machine: int) -> None:
+def _restate_machine(world: World, row: Row, machine: int, window_is_full: bool) -> None:
     warm = row.warm
-    full = is_full(warm, machine) and world.rules["machine"][machine] != 0
+    full = window_is_full and world.rules["machine"][machine] != 0
     extreme = np.int64(0) if machine >= FIRST_CLOSE else extreme_of(warm, machine & 1)
     if not is_live(warm, machine):
         arm(world, row, machine, full, extreme)

@@ -113,6 +113,10 @@ class Breakout:
         gone = next((trade for trade in signal.beyond if trade.is_of(tick)), None)
         if gone is not None:
             signal.beyond.remove(gone)
+        # A price without a trade is the trigger for as long as something is known at or beyond it.
+        rungs = self.day.ladders[self.side].rungs
+        if signal.degraded:
+            was_trigger = not rungs or further(self.side, signal.trigger.tick.price, rungs[0].price)
         if was_trigger and not self._replace_trigger(signal, "trigger_changed"):
             self._retract(signal, "cancelled")
         elif signal.failing is not None and signal.failing.is_of(tick):

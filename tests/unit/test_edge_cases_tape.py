@@ -91,6 +91,24 @@ def test_T_X2_memory_that_was_not_enough_is_said(script: NewScript) -> None:
     assert (last["trigger"]["price"], last["trigger"]["trade_id"]) == ("100.14", None)
 
 
+def test_price_without_a_trade_is_the_trigger_only_while_it_stands(script: NewScript) -> None:
+    """The four trades at 101 are taken back, and 102 is a trigger without a name; then 102 itself is taken back."""
+    written = script(DAY)
+    written.history(high="100")
+    for number in range(4):
+        written.tick(f"10:00:0{number}", "101", trade_id=f"t{number}")
+    written.tick("10:00:05", "102", trade_id="a")
+    written.tick("10:00:06", "101.5", trade_id="b")
+    for number in range(4):
+        written.cancel(f"10:00:0{number}", "101", trade_id=f"t{number}")
+    written.cancel("10:00:05", "102", trade_id="a")
+    written.cancel("10:00:06", "101.5", trade_id="b")
+
+    told = [(d["transition"], d["trigger"]["price"], d["degraded"]) for d in written.documents("high_52w")]
+
+    assert told[-3:] == [("amended", "102", True), ("amended", "101.5", True), ("retracted", "101.5", True)]
+
+
 def test_T_X3_trigger_corrected_below_the_level_is_retracted(script: NewScript) -> None:
     """110 should have been 99: as though it had never been above."""
     written = script()

@@ -103,11 +103,14 @@ def test_prices_are_exact_and_written_short() -> None:
         ("XNYS:A", None, "M", (False, False, False, "")),
         ("XNYS:A", None, "9", (True, True, False, "")),
         ("XNYS:A", None, "?", (False, False, False, "")),
-        ("XHKG:9988", None, "?", (True, True, True, "")),
+        ("XHKG:9988", None, "?", (False, False, False, "")),
+        ("XHKG:9988", None, "U", (True, True, True, "")),
+        ("XHKG:9988", None, "D", (False, False, True, "")),
+        ("XTKS:7203", None, "?", (True, True, True, "")),
     ],
 )
 def test_one_no_wins(instrument: str, tape: str | None, codes: str, expected: tuple[bool, bool, bool, str]) -> None:
-    """High and low, last, volume, and when last depends: the tables of either tape, and none for other markets."""
+    """High and low, last, volume, and when last depends: tables of both tapes and of Hong Kong, none elsewhere."""
     *flags, sometimes = expected
 
     assert eligibility(instrument, tape, list(codes)) == (*flags, frozenset({sometimes} - {""}))

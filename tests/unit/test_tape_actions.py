@@ -259,6 +259,21 @@ def test_bar_that_arrives_during_the_session_restates_the_level() -> None:
         assert written.told("high_52w") == ["triggered 1 401", told]
 
 
+def test_window_that_is_left_without_a_trade_says_the_level_that_it_had() -> None:
+    """Its only session turns out to have had no trade: the signal is retracted, from the level that was told."""
+    written = script(lookback="1s")
+    written.tick("10:00:00", "401")
+    before = written.before(1)[0].date.isoformat()
+    written.say("bar", session_date=before, open="1", high="1", low="1", close="1", volume="0")
+
+    documents = written.documents("high_52w")
+
+    assert [(d["transition"], d["level"]["base_price"]) for d in documents] == [
+        ("triggered", "400"),
+        ("retracted", "400"),
+    ]
+
+
 def test_level_that_falls_below_today_triggers_nothing_in_retrospect() -> None:
     """Armed at today's extreme: the next trade beyond it triggers against the new level."""
     written = Script("engine", DAY)
