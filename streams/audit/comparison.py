@@ -1,9 +1,8 @@
 """What was to be written against what is there: lost, doubled, out of order, different.
 
 Two sequences are compared while both are still being read: what has found its partner is forgotten, so memory grows
-with the differences and not with the log; only the names of enriched signals are kept. A record's name (its event id,
-or the offset that a dead letter is about) says which record it is meant to be; its digest says whether it is that one
-to the byte.
+with the differences and not with the log. A record's name (its event id, or the offset that a dead letter is about)
+says which record it is meant to be; its digest says whether it is that one to the byte.
 
 Expected records come in two kinds. Those up to the committed position must be there. Those after it may be: a worker
 that runs has written some of them by the time its topic is read, but only a beginning without a gap.
@@ -197,12 +196,8 @@ class OrderedComparison:
             if len(self.early) > UNMATCHED_MAX:
                 self._tell_unexpected(self._pop_early())
 
-    def finish(self, *, at_end: bool = False) -> Findings:
-        """Judge what has no partner, now that both sides have ended.
-
-        Args:
-            at_end: As in `RevisionComparison.finish`; here it changes nothing.
-        """
+    def finish(self) -> Findings:
+        """Judge what has no partner, now that both sides have ended."""
         lost = list(self.expected.values())
         self.expected.clear()
         self._pair_damaged_names(lost)
@@ -253,115 +248,3 @@ class OrderedComparison:
         oldest = self.early.pop(next(iter(self.early)))
         self.early_by_name.pop(oldest.mark.name, None)
         return oldest
-
-
-@dataclass(slots=True)
-class Revisions:
-    """Revisions of one enriched signal: digests of those expected, and what was found last.
-
-    `found_at` and `first_at` are places among all records found, from 1: of what was found last, and first.
-    """
-
-    digests: dict[int, bytes] = field(default_factory=dict)
-    required: int = 0
-    found: int = 0
-    found_digest: bytes = b""
-    found_at: int = 0
-    first_at: int = 0
-    text: str = ""
-
-
-@dataclass(slots=True)
-class RevisionComparison:
-    """Compares enriched signals: the last revision must be equal, and revisions must rise.
-
-    How many revisions were sent on the way depends on how the two input logs interleaved, which is legal; every
-    revision that both sides have must be equal all the same.
-
-    Attributes:
-        place: As in `OrderedComparison`, and so the next two.
-        signals: By signal id.
-        names: Signal and revision by event id, which names a record whose value was damaged.
-    """
-
-    place: str
-    from_beginning: bool = True
-    findings: Findings = field(default_factory=Findings)
-    signals: dict[str, Revisions] = field(default_factory=dict)
-    names: dict[str, tuple[str, int]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.findings.place = self.place
-
-    @property
-    def is_waiting(self) -> bool:
-        """Tell whether a signal's last revision has not been found yet."""
-        return any(signal.found < signal.required for signal in self.signals.values())
-
-    @property
-    def has_early(self) -> bool:
-        """Tell whether a revision was found that nothing expected so far explains."""
-        return any(signal.found > max(signal.digests, default=0) for signal in self.signals.values())
-
-    def expect(self, signal_id: str, revision: int, mark: Mark, *, required: bool = True) -> None:
-        """Take the next revision of the expected side."""
-        signal = self.signals.setdefault(signal_id, Revisions())
-        signal.digests[revision] = mark.digest
-        signal.text = mark.text
-        self.names[mark.name] = signal_id, revision
-        if required:
-            signal.required = max(signal.required, revision)
-
-    def find(self, signal_id: str, revision: int, mark: Mark) -> None:
-        """Take the next record of the found side."""
-        self.findings.counts.found += 1
-        signal_id, revision = self.names.get(mark.name, (signal_id, revision))
-        signal = self.signals.setdefault(signal_id, Revisions())
-        signal.first_at = signal.first_at or self.findings.counts.found
-        if signal.found == revision:
-            self.findings.note("doubled", mark.text)
-        elif signal.found > revision:
-            self.findings.note("out of order", f"{mark.text}, after revision {signal.found}")
-        else:
-            signal.found, signal.found_digest = revision, mark.digest
-            signal.found_at = self.findings.counts.found
-        if not signal.digests:
-            signal.text = mark.text
-        elif signal.digests.get(revision, mark.digest) != mark.digest:
-            self.findings.note("different", mark.text)
-            # Told once: the last revision is not judged again.
-            signal.found_digest = b""
-
-    def finish(self, *, at_end: bool) -> Findings:
-        """Judge the last revision of every signal.
-
-        Args:
-            at_end: Whether the committed positions are the ends of both logs, so that nothing can be ahead of them.
-        """
-        matches = [
-            signal.found_at
-            for signal in self.signals.values()
-            if signal.found_digest and signal.digests.get(signal.found) == signal.found_digest
-        ]
-        # What was said before the start stands before all that was said after it.
-        unknown_from = 0 if self.from_beginning else min(matches, default=self.findings.counts.found)
-        for signal_id in sorted(self.signals):
-            self._judge(self.signals[signal_id], unknown_from, at_end=at_end)
-        return self.findings
-
-    def _judge(self, signal: Revisions, unknown_from: int, *, at_end: bool) -> None:
-        counts = self.findings.counts
-        counts.expected += signal.required > 0
-        if signal.required == 0 and not signal.digests:
-            if signal.first_at > unknown_from:
-                self.findings.note("unexpected", signal.text)
-            else:
-                counts.before += 1
-        elif signal.found < signal.required:
-            self.findings.note("lost", f"{signal.text}, last found revision {signal.found}")
-        elif signal.found > signal.required:
-            counts.ahead += 1
-            if at_end:
-                self.findings.note("different", f"{signal.text}, found revision {signal.found} past the last one")
-        if signal.found_digest and signal.digests.get(signal.found, signal.found_digest) != signal.found_digest:
-            self.findings.note("different", f"{signal.text}, revision {signal.found}")

@@ -10,9 +10,10 @@ from typing import Final
 
 import msgspec
 
-from streams.audit.comparison import Mark, OrderedComparison, RevisionComparison
+from streams.audit.comparison import Mark, OrderedComparison
 from streams.audit.marks import Headers, letter_mark, signal_mark
 from streams.audit.reading import Source, Stream
+from streams.audit.revisions import RevisionComparison
 from streams.kafka.topic_settings import DLQ_SUFFIX
 from streams.wire.batches import read_batches
 

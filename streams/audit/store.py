@@ -10,13 +10,14 @@ from typing import Final
 
 import msgspec
 
-from streams.audit.comparison import OrderedComparison, RevisionComparison
+from streams.audit.comparison import OrderedComparison
 from streams.audit.copies import FanoutComparison
 from streams.audit.report import PartitionReport
+from streams.audit.revisions import RevisionComparison
 from streams.config import Config
 from streams.kafka.effects import Place
 
-FORM: Final = 3
+FORM: Final = 4
 """Raised when the file's form changes; a file of another form is refused."""
 
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.audit import comparison
-from streams.audit.comparison import Counts, Mark, OrderedComparison, RevisionComparison
+from streams.audit.comparison import Counts, Mark, OrderedComparison
 from streams.audit.copies import FanoutComparison
 from streams.audit.marks import digest, letter_mark, signal_mark
+from streams.audit.revisions import RevisionComparison
 
 
 def mark(name: str, content: str = "") -> Mark:
@@ -128,22 +129,22 @@ def test_every_edit_is_noticed(length: int, seed: int, data: st.DataObject) -> N
 
 
 def revisions(
-    expected: Sequence[int], found: Sequence[int], *, optional: Sequence[int] = (), at_end: bool = True
+    expected: Sequence[int], found: Sequence[int], *, optional: Sequence[int] = (), wrong: Sequence[int] = ()
 ) -> Counts:
     both = RevisionComparison("topic/0")
     for revision in expected:
         both.expect("s", revision, mark(f"s{revision}"))
     for revision in found:
-        both.find("s", revision, mark(f"s{revision}"))
+        both.find("s", revision, mark(f"s{revision}", "wrong" if revision in wrong else ""))
     for revision in optional:
         both.expect("s", revision, mark(f"s{revision}"), required=False)
-    return both.finish(at_end=at_end).counts
+    return both.finish().counts
 
 
 def test_only_the_last_revision_must_be_there() -> None:
     """How many revisions were sent on the way is not judged."""
     assert revisions([1, 2, 3], [3]).is_well
-    assert revisions([3], [1, 2, 3]).is_well
+    assert revisions([3], [1, 2, 3]) == Counts(expected=1, found=3)
     assert revisions([1, 2, 3], [1, 2]) == Counts(expected=1, found=2, lost=1)
     assert revisions([1], [2]).different == 1
 
@@ -155,9 +156,21 @@ def test_revisions_must_rise() -> None:
 
 
 def test_revision_of_a_running_worker_may_be_ahead() -> None:
-    """A revision past the last expected one is legal while the worker is past the committed position."""
-    assert revisions([1], [1, 2], optional=[2], at_end=False) == Counts(expected=1, found=2, ahead=1)
-    assert revisions([1], [1, 2], at_end=False).is_well
+    """A revision past the last expected one is legal where the log goes on to it, past the committed position."""
+    assert revisions([1], [1, 2], optional=[2]) == Counts(expected=1, found=2, ahead=1)
+    assert revisions([1], [1], optional=[2]) == Counts(expected=1, found=1)
+    # A signal opened past the committed position: the worker had read less news by then than the rerun.
+    assert revisions([], [1], optional=[2]) == Counts(found=1, ahead=1)
+
+
+def test_revision_that_the_log_does_not_give_is_no_revision_ahead() -> None:
+    """Past the committed position, too, every revision that is there follows from the log to the byte."""
+    assert revisions([1], [1, 2]) == Counts(expected=1, found=2, different=1)
+    assert revisions([1], [1, 41], optional=[2]) == Counts(expected=1, found=2, different=1)
+    assert revisions([1], [1, 3], optional=[2, 4]) == Counts(expected=1, found=2, different=1)
+    assert revisions([1], [1, 2], optional=[2], wrong=[2]) == Counts(expected=1, found=2, ahead=1, different=1)
+    assert revisions([1], [1, 2, 3], optional=[2, 3], wrong=[2]) == Counts(expected=1, found=3, ahead=1, different=1)
+    assert revisions([2], [2, 9]).different == 1
 
 
 def test_equal_revisions_with_unequal_bytes_are_different() -> None:
@@ -166,7 +179,7 @@ def test_equal_revisions_with_unequal_bytes_are_different() -> None:
     both.expect("s", 1, mark("s1"))
     both.find("s", 1, mark("s1", "changed"))
 
-    assert both.finish(at_end=True).counts == Counts(expected=1, found=1, different=1)
+    assert both.finish().counts == Counts(expected=1, found=1, different=1)
 
 
 def test_copies_of_several_sources_may_interleave() -> None:
@@ -220,12 +233,22 @@ def test_enriched_signal_that_nothing_explains_can_only_lie_before_the_start() -
         both.expect("s", 4, mark("s4"))
         for name in order:
             both.find(name, 4 if name == "s" else 1, mark("s4" if name == "s" else name))
-        return both.finish(at_end=True).counts
+        return both.finish().counts
 
     assert judged("us", from_beginning=False) == Counts(expected=1, found=2, before=1)
     assert judged("su", from_beginning=False) == Counts(expected=1, found=2, unexpected=1)
     assert judged("usv", from_beginning=False) == Counts(expected=1, found=3, before=1, unexpected=1)
     assert judged("us", from_beginning=True) == Counts(expected=1, found=2, unexpected=1)
+
+
+def test_later_revision_of_a_signal_from_before_the_start_is_unexpected() -> None:
+    """The rerun knows such a signal from the snapshot that it began at, and gives whatever comes of it later."""
+    both = RevisionComparison("topic/0", from_beginning=False)
+    both.expect("s", 4, mark("s4"))
+    for name, revision in (("u", 1), ("s", 4), ("u", 2)):
+        both.find(name, revision, mark(f"{name}{revision}"))
+
+    assert both.finish().counts == Counts(expected=1, found=3, unexpected=1)
 
 
 def test_copies_of_articles_that_retention_removed_lie_before_the_start() -> None:
