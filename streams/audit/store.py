@@ -6,15 +6,17 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
+from streams import __version__
 from streams.audit.comparison import OrderedComparison
 from streams.audit.copies import FanoutComparison
 from streams.audit.report import PartitionReport
 from streams.audit.revisions import RevisionComparison
 from streams.config import Config
+from streams.core.rules import RULES_VERSION
 from streams.kafka.effects import Place
 
 FORM: Final = 4
@@ -85,16 +87,27 @@ class FanoutPartial(msgspec.Struct):
     found: dict[str, list[int]]
 
 
+class _Half(msgspec.Struct, array_like=True):
+    form: int
+    subject: str
+    content: msgspec.Raw
+
+
+_Unfinished = TypeVar("_Unfinished", Partial, FanoutPartial)
+
+
 class FileStore:
     """Keeps what is finished in one JSON file, and what is not in files beside it.
 
+    Where the file is not there those beside it are of nothing that goes on, and are removed.
+
     Args:
         path: The file; it need not exist.
-        config: What is verified: a file of another cluster, application or configuration is refused.
+        config: What is verified: files of another cluster, application, configuration or version are refused.
         interval_seconds: How often a partition that is not finished is kept.
 
     Raises:
-        StoreRefused: The file is there and is not of this verification.
+        StoreRefused: A file is there and is damaged, or not of this verification.
     """
 
     def __init__(self, path: Path, config: Config, *, interval_seconds: float = 60.0) -> None:
@@ -104,8 +117,11 @@ class FileStore:
         self._interval_seconds = interval_seconds
         self._kept_at = time.monotonic()
         subject = _subject(config)
+        self._config = config
         self._content = _Content(FORM, subject)
         if not path.exists():
+            for beside in (self._partial_path, self._fanout_path):
+                beside.unlink(missing_ok=True)
             return
         try:
             content = msgspec.json.decode(path.read_bytes(), type=_Content)
@@ -113,12 +129,11 @@ class FileStore:
             raise StoreRefused(
                 f"expected {path} to be a file of an earlier verification, found {error}; remove it, or name another"
             ) from error
-        if (content.form, content.subject) != (FORM, subject):
-            raise StoreRefused(
-                f"expected {path} to be of {config.kafka.application_id!r} at {config.kafka.bootstrap_servers} under "
-                "this configuration and version, found another; remove it, or name another"
-            )
+        self._check(path, content.form, content.subject)
         self._content = content
+        # Here, and not after hours of reading.
+        self._read(self._partial_path, Partial)
+        self._read(self._fanout_path, FanoutPartial)
 
     def positions(self, positions: Mapping[Place, int]) -> Mapping[Place, int]:
         """Return all positions that were kept before, and these where there were none."""
@@ -147,27 +162,23 @@ class FileStore:
 
     def partial(self, partition: int) -> Partial | None:
         """Return what was kept of a partition that was not finished."""
-        if not self._partial_path.exists():
-            return None
-        kept = msgspec.msgpack.decode(self._partial_path.read_bytes(), type=Partial)
-        return kept if kept.partition == partition else None
+        kept = self._read(self._partial_path, Partial)
+        return kept if kept is not None and kept.partition == partition else None
 
     def keep(self, partial: Partial) -> None:
         """Keep a partition that is not finished."""
         self._save()
-        _replace(self._partial_path, msgspec.msgpack.encode(partial))
+        self._write(self._partial_path, partial)
         self._kept_at = time.monotonic()
 
     def fanout(self) -> FanoutPartial | None:
         """Return what was kept of the copies of articles."""
-        if not self._fanout_path.exists():
-            return None
-        return msgspec.msgpack.decode(self._fanout_path.read_bytes(), type=FanoutPartial)
+        return self._read(self._fanout_path, FanoutPartial)
 
     def keep_fanout(self, partial: FanoutPartial) -> None:
         """Keep how far the copies of articles are verified."""
         self._save()
-        _replace(self._fanout_path, msgspec.msgpack.encode(partial))
+        self._write(self._fanout_path, partial)
         self._kept_at = time.monotonic()
 
     def done(self) -> None:
@@ -178,12 +189,40 @@ class FileStore:
     def _save(self) -> None:
         _replace(self._path, msgspec.json.encode(self._content))
 
+    def _write(self, path: Path, content: Partial | FanoutPartial) -> None:
+        half = _Half(FORM, self._content.subject, msgspec.Raw(msgspec.msgpack.encode(content)))
+        _replace(path, msgspec.msgpack.encode(half))
+
+    def _read(self, path: Path, kind: type[_Unfinished]) -> _Unfinished | None:
+        if not path.exists():
+            return None
+        try:
+            half = msgspec.msgpack.decode(path.read_bytes(), type=_Half)
+            self._check(path, half.form, half.subject)
+            return msgspec.msgpack.decode(half.content, type=kind)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise StoreRefused(
+                f"expected {path} to be a file of an interrupted verification, found {error}; remove it: what it held "
+                "is verified again"
+            ) from error
+
+    def _check(self, path: Path, form: int, subject: str) -> None:
+        if (form, subject) == (FORM, self._content.subject):
+            return
+        kafka = self._config.kafka
+        found = f"one of form {form}" if form != FORM else "one of another"
+        raise StoreRefused(
+            f"expected {path} to be of form {FORM}, of {kafka.application_id!r} with prefix {kafka.prefix!r} at "
+            f"{kafka.bootstrap_servers} under this configuration, and of version {__version__}, found {found}; remove "
+            "it, or name another"
+        )
+
 
 # All that decides what is expected. A file that was begun under anything else would be half of one and half of another.
 def _subject(config: Config) -> str:
     kafka = config.kafka
     where = kafka.bootstrap_servers, kafka.prefix, kafka.application_id, kafka.partitions
-    return repr((where, config.rules, config.markets, config.news))
+    return repr((where, config.rules, config.markets, config.news, __version__, RULES_VERSION))
 
 
 # As a whole: who is interrupted while writing has the file of before.
