@@ -106,11 +106,16 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A record of either side without its partner yet; a found one is always required."""
+    """A record of either side without its partner yet; a found one is always required.
+
+    Attributes:
+        appended_ns: The broker's stamp on the input that an expected one comes of.
+    """
 
     sequence: int
     mark: Mark
     required: bool = True
+    appended_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -121,16 +126,22 @@ class OrderedComparison:
         place: Topic and partition, for people.
         from_beginning: Whether the found side is read from where the expected side begins. If not, what is found
             before the first match lies before the start.
+        is_cut: Whether the found side has lost its first records to retention.
+        oldest_ns: The broker's stamp on the oldest record that is left of it, 0 while that is not known. Retention can
+            have removed a record only when the input that it comes of is not younger: it is appended after it.
         findings: What was found so far.
         expected: What waits to be found, by name.
         early: What was found and waits to be expected, by its number; `early_by_name` has the numbers.
         matched: Names that were found and expected, the newest ones.
         front: Numbers of the latest pair in order: whatever matches across it is out of order.
         first_match: Number of the first record found that was expected, -1 before it.
+        first_expected: The least number of those expected that were found, -1 before it.
     """
 
     place: str
     from_beginning: bool = True
+    is_cut: bool = False
+    oldest_ns: int = 0
     findings: Findings = field(default_factory=Findings)
     expected: dict[str, Waiting] = field(default_factory=dict)
     early: dict[int, Waiting] = field(default_factory=dict)
@@ -141,14 +152,17 @@ class OrderedComparison:
     required_waiting: int = 0
     front: tuple[int, int] = (-1, -1)
     first_match: int = -1
+    first_expected: int = -1
 
     def __post_init__(self) -> None:
         self.findings.place = self.place
 
     @property
     def is_waiting(self) -> bool:
-        """Tell whether a record that must be there has not been found yet."""
-        return self.required_waiting > 0
+        """Tell whether a record that must be there has not been found yet, and was not removed by retention."""
+        if self.required_waiting == 0:
+            return False
+        return any(waiting.required and not self._may_be_removed(waiting) for waiting in self.expected.values())
 
     @property
     def wants_found(self) -> bool:
@@ -161,9 +175,15 @@ class OrderedComparison:
         """Tell whether something was found that nothing expected so far explains."""
         return bool(self.early)
 
-    def expect(self, mark: Mark, *, required: bool = True) -> None:
-        """Take the next record of the expected side."""
-        waiting = Waiting(self.expected_count, mark, required)
+    def expect(self, mark: Mark, *, appended_ns: int = 0, required: bool = True) -> None:
+        """Take the next record of the expected side.
+
+        Args:
+            mark: The record.
+            appended_ns: The broker's stamp on the input that it comes of.
+            required: Whether it must be there.
+        """
+        waiting = Waiting(self.expected_count, mark, required, appended_ns)
         self.expected_count += 1
         if required:
             self.findings.counts.expected += 1
@@ -214,6 +234,8 @@ class OrderedComparison:
             del self.matched[next(iter(self.matched))]
         if self.first_match < 0 or found.sequence < self.first_match:
             self.first_match = found.sequence
+        if self.first_expected < 0 or expected.sequence < self.first_expected:
+            self.first_expected = expected.sequence
         self.findings.counts.ahead += not expected.required
         if expected.mark.digest != mark.digest:
             self.findings.note("different", f"{mark.text}; {expected.mark.text}")
@@ -233,9 +255,16 @@ class OrderedComparison:
                 del self.early[sequence]
                 self.findings.note("different", f"{found.mark.text}, expected {waiting.mark.text}")
 
+    # Retention removes a beginning: whatever was to come after a record that is there is none of it.
+    def _may_be_removed(self, waiting: Waiting) -> bool:
+        is_first = self.first_expected < 0 or waiting.sequence < self.first_expected
+        return is_first and self.is_cut and waiting.appended_ns <= self.oldest_ns
+
     # What may be there is lost only when something that comes after it is there.
     def _tell_lost(self, waiting: Waiting) -> None:
-        if waiting.required or waiting.sequence < self.front[0]:
+        if self._may_be_removed(waiting):
+            self.findings.counts.before += waiting.required
+        elif waiting.required or waiting.sequence < self.front[0]:
             self.findings.note("lost", waiting.mark.text)
 
     def _tell_unexpected(self, found: Waiting) -> None:

@@ -88,8 +88,12 @@ class FanoutComparison:
 
     @property
     def is_waiting(self) -> bool:
-        """Tell whether a copy that must be there has not been found yet."""
-        return any(waiting.required for queue in self.expected.values() for waiting in queue)
+        """Tell whether a copy that must be there has not been found yet, and was not removed by retention."""
+        return any(
+            waiting.required and not self._may_be_removed(waiting)
+            for queue in self.expected.values()
+            for waiting in queue
+        )
 
     @property
     def wants_found(self) -> bool:

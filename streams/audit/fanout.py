@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from streams.audit.comparison import OrderedComparison
 from streams.audit.copies import FanoutComparison
-from streams.audit.found import Found, Patience, extend, records_of
+from streams.audit.found import EVERYTHING_NS, Found, Patience, extend, records_of
 from streams.audit.marks import copy_mark, letter_mark
 from streams.audit.reading import Source, Stream
 from streams.audit.report import PartitionReport, nothing_committed
@@ -28,9 +28,6 @@ from streams.wire.articles import decode_copy
 from streams.wire.checks import RecordRefused
 
 EXPECTED = "expected"
-
-EVERYTHING_NS: Final = 2**63 - 1
-"""Of a topic that has lost its first records and holds none: whatever was appended may have been removed."""
 
 
 @dataclass(slots=True)
@@ -146,7 +143,9 @@ class FanoutVerifier:
             # The router has no state: it begins anywhere. What came of the articles before is there, and not judged.
             for copies in self._copies.values():
                 copies.removed_sources.add(number)
-        compared = OrderedComparison(f"{letters.place[0]}/{number}", from_beginning=start == 0)
+        compared = OrderedComparison(
+            f"{letters.place[0]}/{number}", from_beginning=start == 0, is_cut=letters.position > 0
+        )
         position = start
         if source is not None:
             compared, position, report.inputs = source.letters, source.position, source.inputs
@@ -224,7 +223,7 @@ class FanoutVerifier:
                         number, copy_mark(*record), appended_ns=output.append_ns, required=required
                     )
                 else:
-                    fan.letters.expect(letter_mark(*record), required=required)
+                    fan.letters.expect(letter_mark(*record), appended_ns=output.append_ns, required=required)
             return
         fan.is_read = True
 

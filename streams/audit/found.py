@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ MARKERS_SECONDS: Final = 10.0
 
 PAUSE_SECONDS: Final = 0.5
 
+EVERYTHING_NS: Final = 2**63 - 1
+"""Of a topic that has lost its first records and holds none: whatever was appended may have been removed."""
+
 Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], str]
 """Key, value, headers, and where it lies."""
 
@@ -42,6 +46,7 @@ class Found:
                 self.compared.find(_signal_id(value), revision_of(headers), mark)
             else:
                 self.compared.find(marker(self.stream.place[0])(key, value, headers, where))
+        self._note_oldest()
 
     async def find_wanted(self) -> None:
         """Compare as far as something expected waits. Revisions are judged at the end, and are all read then."""
@@ -52,19 +57,35 @@ class Found:
         """Compare to the end."""
         while self.stream.has_more:
             await self.find()
+        self._note_oldest(at_end=True)
+
+    def _note_oldest(self, *, at_end: bool = False) -> None:
+        compared, first_ns = self.compared, self.stream.first_ns
+        if not compared.is_cut:
+            return
+        if first_ns is not None and compared.oldest_ns in (0, EVERYTHING_NS):
+            compared.oldest_ns = first_ns
+        elif at_end and compared.oldest_ns == 0:
+            compared.oldest_ns = EVERYTHING_NS
 
 
 class Patience:
-    """Waits a bounded time for records that may be on their way."""
+    """Waits a bounded time for records that may be on their way.
 
-    def __init__(self, source: Source) -> None:
+    The time begins with the first wait: reading what is there takes as long as it takes.
+    """
+
+    def __init__(self, source: Source, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._source = source
-        self._deadline = time.monotonic() + MARKERS_SECONDS
+        self._clock = clock
+        self._deadline = math.inf
 
     async def extend(self, streams: Iterable[Stream]) -> bool:
         """Wait a moment and move the ends of streams to where they are now; return False when the time is over."""
-        if time.monotonic() > self._deadline:
+        now = self._clock()
+        if now > self._deadline:
             return False
+        self._deadline = min(self._deadline, now + MARKERS_SECONDS)
         await asyncio.sleep(PAUSE_SECONDS)
         await extend(self._source, list(streams))
         return True

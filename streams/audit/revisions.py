@@ -19,7 +19,7 @@ class Revisions:
     Attributes:
         digests: Of those expected.
         early: Digests of those found that nothing expected so far explains.
-        required: The last one that must be there.
+        required: The last one that must be there, of an input with the broker's stamp `appended_ns`.
         found: The last one that is there, at place `found_at` among all records found, from 1.
         found_digest: Its digest; empty where it is told already that it is wrong.
         text: For people: which signal.
@@ -28,6 +28,7 @@ class Revisions:
     digests: dict[int, bytes] = field(default_factory=dict)
     early: dict[int, bytes] = field(default_factory=dict)
     required: int = 0
+    appended_ns: int = 0
     found: int = 0
     found_digest: bytes = b""
     found_at: int = 0
@@ -48,13 +49,15 @@ class RevisionComparison:
     revision that both sides have must be equal all the same.
 
     Attributes:
-        place: As in `OrderedComparison`, and so the next two.
+        place: As in `OrderedComparison`, and so the next four.
         signals: By signal id.
         names: Signal and revision by event id, which names a record whose value was damaged.
     """
 
     place: str
     from_beginning: bool = True
+    is_cut: bool = False
+    oldest_ns: int = 0
     findings: Findings = field(default_factory=Findings)
     signals: dict[str, Revisions] = field(default_factory=dict)
     names: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -64,15 +67,17 @@ class RevisionComparison:
 
     @property
     def is_waiting(self) -> bool:
-        """Tell whether a signal's last revision has not been found yet."""
-        return any(signal.found < signal.required for signal in self.signals.values())
+        """Tell whether a signal's last revision has not been found yet, and was not removed by retention."""
+        return any(
+            signal.found < signal.required and not self._may_be_removed(signal) for signal in self.signals.values()
+        )
 
     @property
     def has_early(self) -> bool:
         """Tell whether a revision was found that nothing expected so far explains."""
         return any(signal.found > max(signal.digests, default=0) for signal in self.signals.values())
 
-    def expect(self, signal_id: str, revision: int, mark: Mark, *, required: bool = True) -> None:
+    def expect(self, signal_id: str, revision: int, mark: Mark, *, appended_ns: int = 0, required: bool = True) -> None:
         """Take the next revision of the expected side."""
         signal = self.signals.setdefault(signal_id, Revisions())
         signal.digests[revision] = mark.digest
@@ -80,8 +85,8 @@ class RevisionComparison:
         if signal.early.pop(revision, mark.digest) != mark.digest:
             self._tell_different(signal, revision, f"{mark.text}, revision {revision}")
         self.names[mark.name] = signal_id, revision
-        if required:
-            signal.required = max(signal.required, revision)
+        if required and revision > signal.required:
+            signal.required, signal.appended_ns = revision, appended_ns
 
     def find(self, signal_id: str, revision: int, mark: Mark) -> None:
         """Take the next record of the found side."""
@@ -124,12 +129,18 @@ class RevisionComparison:
             else:
                 counts.before += 1
             return
-        if signal.found < signal.required:
+        if self._may_be_removed(signal):
+            counts.before += signal.required > 0
+        elif signal.found < signal.required:
             self.findings.note("lost", f"{signal.text}, last found revision {signal.found}")
         # One past the committed positions is said by the log, too, or it is none that a worker can have written.
         for revision in signal.unexplained:
             self.findings.note("different", f"{signal.text}, found revision {revision}, which the log does not give")
         counts.ahead += signal.found > signal.required and signal.found not in signal.unexplained
+
+    # Retention removes a beginning: where an earlier revision is there the last one would be there, too.
+    def _may_be_removed(self, signal: Revisions) -> bool:
+        return self.is_cut and signal.found == 0 and signal.appended_ns <= self.oldest_ns
 
     # Told once: a last revision that is wrong is no match any more.
     def _tell_different(self, signal: Revisions, revision: int, text: str) -> None:

@@ -9,8 +9,9 @@ committed is not judged: nothing would have to be there. Nothing is written to t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Set
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Protocol
 
 from streams.audit.comparison import OrderedComparison
@@ -32,6 +33,9 @@ from streams.kafka.terms import Terms, terms_of
 from streams.kafka.topics import Topics
 from streams.wire.positions import ROUTER, STATE, read_committed
 from streams.wire.snapshots import Identity, SnapshotRefused, read_snapshot
+
+TOLD_SECONDS: Final = 10.0
+"""How often it is said what is waited for."""
 
 NOBODY: Final = (
     "expected committed positions of this application, found none in any partition: no worker has run; check "
@@ -59,7 +63,12 @@ class Store(FanoutStore, Protocol):
 
 
 async def verify(
-    config: Config, markets: Markets, *, on_progress: Progress | None = None, store: Store | None = None
+    config: Config,
+    markets: Markets,
+    *,
+    on_progress: Progress | None = None,
+    on_wait: Callable[[str], None] | None = None,
+    store: Store | None = None,
 ) -> Report:
     """Verify all partitions of a cluster, and return what was found.
 
@@ -67,6 +76,7 @@ async def verify(
         config: The workers' configuration.
         markets: The calendars of its markets.
         on_progress: Told how far it is.
+        on_wait: Told what is waited for, while something is that may never come.
         store: Where reports of finished partitions are kept.
 
     Raises:
@@ -83,7 +93,7 @@ async def verify(
         before = await source.bounds((name, number) for name in names for number in range(config.kafka.partitions))
         held = {place for place, (first, end) in before.items() if first < end}
         group = await committed(config.kafka, places)
-        verifier = StateVerifier(config, markets, source, group, held, on_progress, store)
+        verifier = StateVerifier(config, markets, source, group, held, on_progress, store, on_wait=on_wait)
         report = Report()
         for number in range(config.kafka.partitions):
             known = store.report("state", number) if store is not None else None
@@ -117,6 +127,7 @@ class StateVerifier:
         held: What held records before positions were read.
         on_progress: Told how far it is.
         store: Where positions, and a partition that is not finished, are kept.
+        on_wait: Told what is waited for.
 
     Attributes:
         positions: Committed positions of the partitions that were verified, of the router's too.
@@ -132,8 +143,11 @@ class StateVerifier:
         held: Set[Place],
         on_progress: Progress,
         store: Store | None = None,
+        *,
+        on_wait: Callable[[str], None] | None = None,
     ) -> None:
         self._store = store
+        self._on_wait = on_wait or (lambda _: None)
         self._config = config
         self._markets = markets
         self._source = source
@@ -169,7 +183,7 @@ class StateVerifier:
             )
             return report
         report.start, begun = start.text, start.positions
-        partial = self._store.partial(number) if self._store is not None else None
+        partial = self._kept(number, bounds)
         if partial is not None:
             start = self._resumed(start, partial)
             report.inputs = partial.inputs
@@ -182,9 +196,10 @@ class StateVerifier:
             for topic in outputs:
                 place = topic, number
                 first, end = bounds[place]
-                at = first if partial is None else max(first, partial.found[topic])
+                at = first if partial is None else partial.found[topic]
                 stream = await stack.enter_async_context(self._source.stream(place, at, end))
-                found[topic] = Found(stream, self._comparison(topic, number, start, partial))
+                compared = self._comparison(topic, number, start, partial, is_cut=first > 0)
+                found[topic] = Found(stream, compared)
             rerun = PartitionRerun(number, self._settings, start, logs)
             await self._compare(report, rerun, goals, found)
         report.findings = [each.compared.finish() for each in found.values()]
@@ -196,8 +211,25 @@ class StateVerifier:
     async def _state(self, number: int) -> Mapping[bytes, bytes]:
         if self._topics.state not in self._source.topics:
             return {}
-        records, _ = await StateTopic(self._config.kafka, self._topics.state).read(number)
+        async with self._telling(
+            f"Waits to read {self._topics.state} partition {number} to its end. A transaction that is under way there "
+            "ends with its commit, with the next worker of its id, or with its time-out."
+        ):
+            records, _ = await StateTopic(self._config.kafka, self._topics.state).read(number)
         return records
+
+    @asynccontextmanager
+    async def _telling(self, what: str) -> AsyncIterator[None]:
+        async def tell() -> None:
+            while True:
+                await asyncio.sleep(TOLD_SECONDS)
+                self._on_wait(what)
+
+        telling = asyncio.create_task(tell())
+        try:
+            yield
+        finally:
+            telling.cancel()
 
     # As a restart does: by the record that was written with the outputs. Returns why it cannot be believed.
     def _read_positions(self, number: int, records: Mapping[bytes, bytes]) -> str:
@@ -261,18 +293,27 @@ class StateVerifier:
             compared = found[output.topic].compared
             mark = marker(output.topic)(output.key, output.value, output.headers, EXPECTED)
             if isinstance(compared, RevisionComparison):
-                compared.expect(output.replaces, revision_of(output.headers), mark, required=required)
+                revision = revision_of(output.headers)
+                compared.expect(output.replaces, revision, mark, appended_ns=output.append_ns, required=required)
             else:
-                compared.expect(mark, required=required)
+                compared.expect(mark, appended_ns=output.append_ns, required=required)
 
     def _comparison(
-        self, topic: str, number: int, start: AuditStart, partial: Partial | None
+        self, topic: str, number: int, start: AuditStart, partial: Partial | None, *, is_cut: bool
     ) -> OrderedComparison | RevisionComparison:
         kept = None if partial is None else partial.ordered.get(topic) or partial.revisions.get(topic)
         if kept is not None:
             return kept
         kind = RevisionComparison if topic == self._topics.enriched else OrderedComparison
-        return kind(f"{topic}/{number}", from_beginning=start.snapshot is None)
+        return kind(f"{topic}/{number}", from_beginning=start.snapshot is None, is_cut=is_cut)
+
+    # What was kept is of no use where retention has come past it.
+    def _kept(self, number: int, bounds: Mapping[Place, tuple[int, int]]) -> Partial | None:
+        kept = self._store.partial(number) if self._store is not None else None
+        if kept is None:
+            return None
+        at = kept.positions | kept.found
+        return kept if all(at[topic] >= first for (topic, _), (first, _) in bounds.items()) else None
 
     def _partial(self, report: PartitionReport, rerun: PartitionRerun, found: Mapping[str, Found]) -> Partial:
         compared = {topic: each.compared for topic, each in found.items()}

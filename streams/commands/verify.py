@@ -53,7 +53,7 @@ def verify(options: Options, *, file: Path | None, as_json: bool) -> None:
 
     async def check() -> Report:
         with _progress() as note:
-            return await verify_cluster(config, markets, on_progress=note, store=store)
+            return await verify_cluster(config, markets, on_progress=note, on_wait=_say, store=store)
 
     report = run_async(check())
     if store is not None:
@@ -65,6 +65,10 @@ def verify(options: Options, *, file: Path | None, as_json: bool) -> None:
             click.echo(line)
     if not report.is_well:
         sys.exit(EXIT_FAILED)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _lines(report: Report) -> Iterator[str]:

@@ -17,9 +17,12 @@ from streams.kafka.topics import Topics, connect
 from streams.wire.snapshots import Identity, read_manifest, series_keys
 from tests.integration.apache import ApacheBroker
 from tests.integration.feeding import Day, caught_up, config_for, make_topics, read, write
-from tests.integration.tampering import forged, removed, rewrite
-from tests.integration.test_verify import INSTRUMENTS, check, command_for, story
+from tests.integration.tampering import Kept, forged, removed, rewrite
+from tests.integration.test_verify import INSTRUMENTS, check, command_for, left_behind, story
 from tests.integration.test_worker import running
+
+ALL = -1
+"""Instead of an offset: all that is there."""
 
 
 def test_articles_that_retention_removed_are_no_difference(apache: ApacheBroker, prefix: str) -> None:
@@ -161,6 +164,41 @@ def test_verify_begins_at_a_base_snapshot_where_the_log_is_cut(apache: ApacheBro
         assert (await check(config)).counts.lost == 1
         await rewrite(config, Topics(prefix).enriched, forged)
         assert (await check(config)).counts.unexpected == 1
+
+    asyncio.run(work())
+
+
+def third_removed(records: list[Kept]) -> list[Kept]:
+    """Leave the third record of the first partition out."""
+    third = [record for record in records if record.partition == 0][2]
+    return [record for record in records if record is not third]
+
+
+def test_outputs_that_retention_removed_before_their_inputs_are_no_difference(
+    apache: ApacheBroker, prefix: str
+) -> None:
+    """What is older than all that is left of a topic is not judged; what is missing after that is lost."""
+
+    async def work() -> None:
+        async with left_behind(apache, prefix) as config:
+            topics = Topics(prefix)
+            breakouts = [record for record in await read(config, [topics.breakouts]) if record.partition == 0]
+            enriched = {
+                json.loads(record.value)["signal_id"]
+                for record in await read(config, [topics.enriched])
+                if record.partition == 0
+            }
+            await cut(config, {topics.breakouts: {0: breakouts[3].offset}, topics.enriched: {0: ALL}})
+
+            trimmed = await check(config)
+            await rewrite(config, topics.breakouts, third_removed, keep_stamps=True)
+            await cut(config, {topics.breakouts: {0: 1}})
+            without = await check(config)
+
+        assert trimmed.is_well, trimmed
+        assert trimmed.counts.before == 3 + len(enriched)
+        assert trimmed.counts.before > 3
+        assert (without.counts.before, without.counts.lost) == (4 + len(enriched), 1)
 
     asyncio.run(work())
 

@@ -82,6 +82,51 @@ def test_what_is_past_the_committed_position_may_be_there_without_a_gap() -> Non
     assert compared("ab", "abb", optional="cd").doubled == 1
 
 
+@pytest.mark.parametrize(
+    ("found", "oldest_ns", "counts"),
+    [
+        ("cd", 25, Counts(expected=4, found=2, before=2)),
+        ("cd", 15, Counts(expected=4, found=2, before=1, lost=1)),
+        ("cd", 0, Counts(expected=4, found=2, lost=2)),
+        ("c", 100, Counts(expected=4, found=1, before=2, lost=1)),
+        ("bd", 25, Counts(expected=4, found=2, before=1, lost=1)),
+        ("", 30, Counts(expected=4, before=3, lost=1)),
+    ],
+)
+def test_output_that_retention_may_have_removed_is_not_lost(found: str, oldest_ns: int, counts: Counts) -> None:
+    """It comes before all that is left, of an input that is no younger; whatever else is missing is lost."""
+    both = OrderedComparison("topic/0", is_cut=True, oldest_ns=oldest_ns)
+    for name, appended_ns in zip("abcd", (10, 20, 30, 40), strict=True):
+        both.expect(mark(name), appended_ns=appended_ns)
+    for name in found:
+        both.find(mark(name))
+
+    assert both.is_waiting == (counts.lost > 0)
+    assert both.finish().counts == counts
+
+
+@pytest.mark.parametrize(
+    ("found", "oldest_ns", "counts"),
+    [
+        ((), 20, Counts(expected=1, before=1)),
+        ((), 19, Counts(expected=1, lost=1)),
+        ((1,), 20, Counts(expected=1, found=1, lost=1)),
+    ],
+)
+def test_enriched_signal_that_retention_may_have_removed_is_not_lost(
+    found: tuple[int, ...], oldest_ns: int, counts: Counts
+) -> None:
+    """Its last revision comes of an input that is no younger than what is left, and no earlier one is there."""
+    both = RevisionComparison("topic/0", is_cut=True, oldest_ns=oldest_ns)
+    for revision, appended_ns in ((1, 10), (2, 20)):
+        both.expect("s", revision, mark(f"s{revision}"), appended_ns=appended_ns)
+    for revision in found:
+        both.find("s", revision, mark(f"s{revision}"))
+
+    assert both.is_waiting == (counts.lost > 0)
+    assert both.finish().counts == counts
+
+
 def test_what_precedes_the_start_is_not_judged() -> None:
     """A comparison that begins in the middle passes over what is older; what is odd later is told."""
     assert compared("cd", "abcd", from_beginning=False) == Counts(expected=2, found=4, before=2)
