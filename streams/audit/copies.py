@@ -8,9 +8,13 @@ memory grows with the differences and with how far the sides are apart.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from streams.audit.comparison import NAMES_REMEMBERED, UNMATCHED_MAX, Findings, Mark
+from streams.core.units import NS
+
+SKEW_NS: Final = 60 * NS
+"""How far the clocks of two brokers may be apart: a copy's stamp may be so much older than its article's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,13 @@ class EarlyCopy:
     Attributes:
         at: Its number among all copies found, from 1.
         is_known: Whether an equal one had been expected and found before it.
+        appended_ns: The broker's stamp on it.
     """
 
     at: int
     mark: Mark
     is_known: bool
+    appended_ns: int
 
 
 _Waiting = TypeVar("_Waiting")
@@ -98,7 +104,12 @@ class FanoutComparison:
     @property
     def wants_found(self) -> bool:
         """Tell whether reading more of the found side can match something."""
-        return bool(self.expected) and self.early_count < UNMATCHED_MAX
+        return bool(self.expected) and not self.is_full
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether as many copies wait to be expected as may."""
+        return self.early_count >= UNMATCHED_MAX
 
     def expect(self, source: int, mark: Mark, *, appended_ns: int = 0, required: bool = True) -> None:
         """Take the next copy of one partition of the articles topic.
@@ -120,16 +131,33 @@ class FanoutComparison:
         self.early_count -= 1
         self._match(waiting, early.at, early.mark)
 
-    def find(self, mark: Mark) -> None:
-        """Take the next record of the found side."""
+    def find(self, mark: Mark, *, appended_ns: int = 0) -> None:
+        """Take the next record of the found side, with the broker's stamp on it."""
         self.findings.counts.found += 1
         at = self.findings.counts.found
         waiting = _take(self.expected, mark.digest)
         if waiting is not None:
             self._match(waiting, at, mark)
             return
-        self.early.setdefault(mark.digest, []).append(EarlyCopy(at, mark, mark.digest in self.matched))
+        self.early.setdefault(mark.digest, []).append(EarlyCopy(at, mark, mark.digest in self.matched, appended_ns))
         self.early_count += 1
+
+    def forget_removed(self, read_ns: int) -> None:
+        """Count copies that only articles which retention has removed explain, and forget them.
+
+        Args:
+            read_ns: Articles with an older stamp of the broker are all expected. A copy is appended after its article,
+                so an older copy that waits finds no partner any more.
+        """
+        for digest, queue in list(self.early.items()):
+            left = [early for early in queue if not self._is_settled(early, read_ns)]
+            removed = len(queue) - len(left)
+            self.early_count -= removed
+            self.findings.counts.before += removed
+            if left:
+                self.early[digest] = left
+            else:
+                del self.early[digest]
 
     def finish(self) -> Findings:
         """Judge what has no partner. One that is lost and one that nobody expected are one that was changed."""
@@ -174,6 +202,10 @@ class FanoutComparison:
     def _may_be_removed(self, waiting: ExpectedCopy) -> bool:
         first = self.first_expected.get(waiting.source, waiting.sequence + 1)
         return waiting.sequence < first and waiting.appended_ns <= self.oldest_ns
+
+    def _is_settled(self, early: EarlyCopy, read_ns: int) -> bool:
+        is_doubled = early.is_known or early.mark.digest in self.matched
+        return early.appended_ns < read_ns - SKEW_NS and not is_doubled and self._is_removed(early.at)
 
     # Whether a copy that nothing explains may come from an article that is no longer there.
     def _is_removed(self, at: int) -> bool:

@@ -167,9 +167,14 @@ class FanoutVerifier:
                 fan = min(left, key=lambda fan: fan.read_ns)
                 await self._expect(fan)
                 await fan.letters_found.find_wanted()
+                read_ns = min((fan.read_ns for fan in left if not fan.is_read), default=EVERYTHING_NS)
                 for n, copies in self._copies.items():
+                    if copies.is_full:
+                        copies.forget_removed(read_ns)
                     while copies.wants_found and news[n].has_more:
                         await self._find(n, news[n], sets=1)
+                        if copies.is_full:
+                            copies.forget_removed(read_ns)
                     self._note_oldest(copies, news[n], bounds[self._topics.news, n][0])
                 self._keep(fans, news)
             for n in self._copies:
@@ -228,9 +233,9 @@ class FanoutVerifier:
         fan.is_read = True
 
     async def _find(self, number: int, stream: Stream, *, sets: int | None = None) -> None:
-        async for key, value, headers, where in records_of(stream, sets=sets):
+        async for key, value, headers, where, append_ns in records_of(stream, sets=sets):
             if _is_copy(value):
-                self._copies[number].find(copy_mark(key, value, headers, where))
+                self._copies[number].find(copy_mark(key, value, headers, where), appended_ns=append_ns)
 
 
 # The news log holds clocks too, and whatever others wrote; copies are the router's.

@@ -27,8 +27,8 @@ PAUSE_SECONDS: Final = 0.5
 EVERYTHING_NS: Final = 2**63 - 1
 """Of a topic that has lost its first records and holds none: whatever was appended may have been removed."""
 
-Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], str]
-"""Key, value, headers, and where it lies."""
+Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], str, int]
+"""Key, value, headers, where it lies, and the broker's stamp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Found:
 
     async def find(self) -> None:
         """Compare the next set of batches."""
-        async for key, value, headers, where in records_of(self.stream, sets=1):
+        async for key, value, headers, where, _ in records_of(self.stream, sets=1):
             if isinstance(self.compared, RevisionComparison):
                 mark = signal_mark(key, value, headers, where)
                 self.compared.find(_signal_id(value), revision_of(headers), mark)
@@ -122,8 +122,9 @@ async def records_of(stream: Stream, *, sets: int | None = None) -> AsyncIterato
         if stream.first_ns is None and len(frames) > 0:
             stream.first_ns = int(frames.frames["append_ns"][0])
         for index in range(len(frames)):
-            where = f"offset {int(frames.frames[index]['offset'])}"
-            yield frames.key(index), frames.value(index), frames.headers(index), where
+            frame = frames.frames[index]
+            where, append_ns = f"offset {int(frame['offset'])}", int(frame["append_ns"])
+            yield frames.key(index), frames.value(index), frames.headers(index), where, append_ns
 
 
 def marker(topic: str) -> Callable[..., Mark]:

@@ -8,8 +8,10 @@ from random import Random
 import msgspec
 import pytest
 
+from streams.audit import copies as copies_module
 from streams.audit.comparison import Counts, Findings, Mark
-from streams.audit.copies import FanoutComparison
+from streams.audit.copies import SKEW_NS, FanoutComparison
+from streams.core.units import NS
 
 Copy = tuple[int, str]
 """Source and name."""
@@ -122,3 +124,44 @@ def test_equal_copies_of_removed_articles_are_not_judged() -> None:
     both.expect(0, mark("a"))
 
     assert both.finish().counts == Counts(expected=1, found=3, before=2)
+
+
+def test_copies_of_removed_articles_leave_room_for_those_that_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many articles retention has removed, the copies of the others are read side by side with them."""
+    monkeypatch.setattr(copies_module, "UNMATCHED_MAX", 100)
+    removed, left = 1_000, 500
+    both = FanoutComparison("news/0")
+    both.removed_sources.add(0)
+    there = iter(range(removed + left))
+    waiting = 0
+
+    for number in range(removed, removed + left):
+        both.expect(0, mark(str(number)), appended_ns=number * NS)
+        if both.is_full:
+            both.forget_removed(number * NS)
+        while both.wants_found:
+            found = next(there)
+            both.find(mark(str(found)), appended_ns=found * NS)
+            if both.is_full:
+                both.forget_removed(number * NS)
+        waiting = max(waiting, len(both.expected))
+    for found in there:
+        both.find(mark(str(found)), appended_ns=found * NS)
+
+    assert waiting <= SKEW_NS // NS + 2
+    assert both.finish().counts == Counts(expected=left, found=removed + left, before=removed)
+
+
+def test_only_copies_that_nothing_can_explain_any_more_are_forgotten() -> None:
+    """An article that is still to be read may explain a copy, and what stands after explained ones is a difference."""
+    both = FanoutComparison("news/0")
+    both.removed_sources.add(0)
+    for name, seconds in (("gone", 10), ("a", 100), ("made up", 110), ("late", 200)):
+        both.find(mark(name), appended_ns=seconds * NS)
+    both.expect(0, mark("a"), appended_ns=99 * NS)
+
+    both.forget_removed(180 * NS)
+    assert sorted(both.early) == [b"late", b"made up"]
+    both.expect(0, mark("late"), appended_ns=199 * NS)
+
+    assert both.finish().counts == Counts(expected=2, found=4, before=1, unexpected=1)
