@@ -20,7 +20,8 @@ from streams.kafka.restore import RULES
 from streams.wire.snapshots import MANIFEST, parse_key
 
 WITHIN_SNAPSHOT: Final = "within_snapshot"
-"""A point that chaos alone knows: some of a snapshot's records are acknowledged, its manifest is not sent."""
+"""A point that chaos alone knows: some of a snapshot's records are acknowledged, its manifest is not sent. Its parts
+take the place of those of the one before."""
 
 SHARES: Final = {
     WITHIN_SNAPSHOT: (1, 0),
@@ -73,7 +74,8 @@ def watch(ports: Ports, probe: Probe, *, tears: bool) -> Ports:
     Args:
         ports: The right ones.
         probe: Is told `WITHIN_SNAPSHOT`.
-        tears: The records of every snapshot are written in two goes, at the first of which the probe is told.
+        tears: The records of a snapshot that is written over another are written in two goes; in between the probe is
+            told.
     """
     return dataclasses.replace(ports, committer=lambda seat: Watched(ports.committer(seat), probe, tears=tears))
 
@@ -86,6 +88,7 @@ class Watched:
         self._probe = probe
         self._random = Random()
         if tears:
+            self._written: set[bytes | None] = set()
             self._write_place = committer._write_place
             committer._write_place = self._write_torn
 
@@ -97,12 +100,15 @@ class Watched:
         _carries.set(manifest_at(effects.state) is not None)
         await self._committer.commit(effects)
 
-    # A crash leaves whatever batches were acknowledged; a broker takes each of them whole.
+    # A crash leaves whatever batches were acknowledged; a broker takes each of them whole. Only a part that takes the
+    # place of one tears a snapshot: the first of a series leaves parts that belong to none.
     async def _write_torn(self, place: Place, records: list[Output]) -> int:
-        manifest = manifest_at(records)
-        if not manifest:
+        manifest = manifest_at(records) or 0
+        again = [number for number, record in enumerate(records[:manifest]) if record.key in self._written]
+        self._written.update(record.key for record in records)
+        if not again:
             return int(await self._write_place(place, records))
-        cut = self._random.randrange(manifest) + 1
+        cut = self._random.randrange(again[0], manifest) + 1
         await self._write_place(place, records[:cut])
         self._probe(WITHIN_SNAPSHOT)
         return int(await self._write_place(place, records[cut:]))

@@ -221,16 +221,9 @@ class Lives:
         probe = dying(point, count, die, carrying=carrying)
         registry = CollectorRegistry()
         async with DirectConsumer(self._config, seat, pace_seconds=pace_seconds) as consumer:
-            ports = build_ports(
-                config,
-                self._terms,
-                consumer,
-                consumer.commit,
-                Metrics(registry, version="chaos"),
-                probe,
-            )
-            ports = watch(self._change(ports), probe, tears=point == WITHIN_SNAPSHOT)
-            owner = PartitionOwner(seat, ports)
+            metrics = Metrics(registry, version="chaos")
+            ports = self._change(build_ports(config, self._terms, consumer, consumer.commit, metrics, probe))
+            owner = PartitionOwner(seat, watch(ports, probe, tears=point == WITHIN_SNAPSHOT))
             bringing = consumer.bring_to(owner)
             life = asyncio.ensure_future(_survived(owner))
             told = asyncio.ensure_future((until or asyncio.Event()).wait())
@@ -243,14 +236,8 @@ class Lives:
                 for task in bringing:
                     if task.done():
                         task.result()
-                if not life.done():
-                    try:
-                        await owner.stop(5.0, final=snapshots is not NO_SNAPSHOTS)
-                    except Crash:
-                        # Its last commit came to the point, and nobody is left to end its life.
-                        life.cancel()
-                        await asyncio.wait({life})
-                        return True
+                if not life.done() and await _stopped(owner, life, final=snapshots is not NO_SNAPSHOTS):
+                    return True
                 await asyncio.wait({life})
                 # Whoever is stopped while it restores is cancelled.
                 died = not life.cancelled() and life.result()
@@ -271,10 +258,7 @@ class Lives:
             seat = random.choice(
                 [seat for seat in self.seats if seat.kind == STATE or not (carrying or point == DURING_REPLAY)]
             )
-            # What is torn is written over a snapshot that was whole.
-            count = random.randrange(1, 4) + (point == WITHIN_SNAPSHOT)
-            if point in (DURING_RESTORE, DURING_REPLAY):
-                count = 1
+            count = 1 if point in (DURING_RESTORE, DURING_REPLAY) else random.randrange(1, 4)
             if point == DURING_REPLAY:
                 # What is replayed lies between snapshot and positions. A life that ended in order, or died with a fresh
                 # snapshot, has left nothing there: one that dies with positions alone comes before.
@@ -322,6 +306,17 @@ class Lives:
 def replace_committer(ports: Ports, make: Callable[[Seat, Any], Any]) -> Ports:
     """Return ports whose committers are made from the right ones."""
     return dataclasses.replace(ports, committer=lambda seat: make(seat, ports.committer(seat)))
+
+
+# Returns whether it died instead: its last commit came to the point, and nobody is left to end its life.
+async def _stopped(owner: PartitionOwner, life: asyncio.Future[bool], *, final: bool) -> bool:
+    try:
+        await owner.stop(5.0, final=final)
+    except Crash:
+        life.cancel()
+        await asyncio.wait({life})
+        return True
+    return False
 
 
 # True when it died at its point. The commit runs in a task of its own, whose end the runner finds.

@@ -90,7 +90,7 @@ def test_only_commits_that_carry_a_snapshot_count() -> None:
 
 def test_torn_snapshot_has_a_part_and_no_manifest() -> None:
     """What was written before is whole, and nothing but the torn one is written in two goes."""
-    written, died = commits(WITHIN_SNAPSHOT, 2, [positions()], SNAPSHOT, SNAPSHOT)
+    written, died = commits(WITHIN_SNAPSHOT, 1, [positions()], SNAPSHOT, SNAPSHOT)
 
     assert died
     torn = written[1 + len(SNAPSHOT) :]
@@ -99,8 +99,12 @@ def test_torn_snapshot_has_a_part_and_no_manifest() -> None:
 
 
 def test_snapshot_without_parts_is_not_torn() -> None:
-    """Before its only record there is nothing to be written."""
-    assert commits(WITHIN_SNAPSHOT, 1, SNAPSHOT[2:]) == (SNAPSHOT[2:], False)
+    """Before its only record there is nothing to be written; and what is new takes nothing's place."""
+    assert commits(WITHIN_SNAPSHOT, 1, SNAPSHOT[2:], SNAPSHOT[2:]) == (SNAPSHOT[2:] * 2, False)
+    new = [record(LATEST, "core/2"), *SNAPSHOT[1:]]
+    written, died = commits(WITHIN_SNAPSHOT, 1, SNAPSHOT, new)
+    assert died
+    assert written == [*SNAPSHOT, *new[:2]]
 
 
 @pytest.mark.parametrize("number", [9, 45, 160])
