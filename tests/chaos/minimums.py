@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -171,17 +171,16 @@ def short_minimums(plan: Plan) -> Minimums:
 
 
 def repeating_minimums(plan: Plan) -> Minimums:
-    """Return those of workers of at-least-once delivery: all that is planned."""
-    return Minimums(crashes=len(plan.crashes), snapshots=_all_snapshots(plan.crashes), kills=plan.kills)
+    """Return those of workers of at-least-once delivery: all that is planned, and that what was torn was noticed."""
+    return replace(_repeating_minimums(plan.crashes), direct_max=0, kills=plan.kills)
 
 
 def direct_repeating_minimums(points: Sequence[str]) -> Minimums:
-    """Return those of its partitions without Faust: all that is planned, and that what was torn was noticed."""
-    number, snapshots = len(points), _all_snapshots(points)
-    return Minimums(
-        crashes=number, direct_max=number, snapshots=snapshots, refused=math.ceil(snapshots[WITHIN_SNAPSHOT] / 2)
-    )
+    """Return those of its partitions without Faust: the same."""
+    return replace(_repeating_minimums(points), direct_max=len(points))
 
 
-def _all_snapshots(points: Iterable[str]) -> Counter[str]:
-    return Counter(point for point, carrying in planned(points) if carrying)
+# Half of what is torn: a life may end before it has looked at the state of a partition.
+def _repeating_minimums(points: Sequence[str]) -> Minimums:
+    snapshots = Counter(point for point, carrying in planned(points) if carrying)
+    return Minimums(crashes=len(points), snapshots=snapshots, refused=math.ceil(snapshots[WITHIN_SNAPSHOT] / 2))
