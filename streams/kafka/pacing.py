@@ -12,20 +12,10 @@ COMMIT_CPU_SECONDS: Final = 0.0024
 _SECOND: Final = 1.0
 
 
-LATE_SECONDS: Final = 0.25
-"""A commit takes milliseconds of a loop that is free. One that takes this long waits for reading to leave off."""
-
-REST_SHARE: Final = 0.25
-REST_SECONDS_MIN: Final = 0.005
-REST_SECONDS_MAX: Final = 0.1
-"""A rest from reading is long enough for some answers of the brokers, and a fraction of what a read takes."""
-
-
 class CommitPace:
-    """Says whether a commit may begin at once, or should wait for company; and when reading should leave off for it.
+    """Says whether a commit may begin at once, or should wait for company, and which partition reads.
 
-    Folding a fetched set holds the loop for as long as it takes, a commit needs it twenty times for a moment. At full
-    load the commit would take twenty sets of every partition, and with sets that take long be given up as in doubt.
+    Folding a fetched set holds the loop for some milliseconds, a commit needs it twenty times for a moment.
 
     Args:
         share_max: The share of the worker's last second that commits may have taken.
@@ -39,8 +29,6 @@ class CommitPace:
         self.turn = asyncio.Lock()
         self._commits_max = share_max * _SECOND / COMMIT_CPU_SECONDS
         self._begun: deque[float] = deque()
-        self._in_flight: list[float] = []
-        self._resting_until = 0.0
 
     def may_begin(self, now: float) -> bool:
         """Tell whether commits took less than their share of the last second."""
@@ -51,27 +39,6 @@ class CommitPace:
     def begun(self, now: float) -> None:
         """Note that a commit begins."""
         self._begun.append(now)
-        self._in_flight.append(now)
-
-    def ended(self, begun: float) -> None:
-        """Note that the commit that began then has ended, well or not."""
-        if begun in self._in_flight:
-            self._in_flight.remove(begun)
-
-    def rest_seconds(self, now: float, read_seconds: float) -> float:
-        """Return how long to wait before the next read, usually not at all.
-
-        Args:
-            now: Seconds of a clock that never goes back.
-            read_seconds: How long the last read took.
-        """
-        if now < self._resting_until:
-            return self._resting_until - now
-        if not self._in_flight or now - self._in_flight[0] < LATE_SECONDS:
-            return 0.0
-        rest = min(max(read_seconds * REST_SHARE, REST_SECONDS_MIN), REST_SECONDS_MAX)
-        self._resting_until = now + rest
-        return rest
 
 
 class SnapshotPace:

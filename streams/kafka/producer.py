@@ -269,21 +269,25 @@ def _options(kafka: Kafka) -> dict[str, Any]:
     }
 
 
-async def check_transactions(kafka: Kafka, *, timeout_seconds: float) -> str | None:
+async def check_transactions(kafka: Kafka, *, timeout_seconds: float, tell: Callable[[str | None], None]) -> str | None:
     """Return what was found in place of transactions, and what to do about it; None where one can begin.
 
-    Called once, when a worker starts: a transactional producer is begun as each partition will begin its own. What a
-    network loses on the way is asked again.
+    Called once, when a worker starts: a transactional producer is begun as each partition will begin its own. Brokers
+    that cannot begin one yet are waited for: of a cluster that is coming up the first may be there alone.
 
     Args:
         kafka: Where Kafka is.
         timeout_seconds: How long a transaction may take.
+        tell: Told what is waited for once that takes long, and None when it is waited for no longer.
     """
-    deadline = time.monotonic() + CHECK_SECONDS
+    patient_until = time.monotonic() + CHECK_SECONDS
     while True:
         found, is_final = await _tried(kafka, timeout_seconds)
-        if found is None or is_final or time.monotonic() >= deadline:
+        if found is None or is_final:
+            tell(None)
             return found
+        if time.monotonic() >= patient_until:
+            tell(f"expected brokers with transactions, found {found}")
         await asyncio.sleep(CHECK_AGAIN_SECONDS)
 
 
@@ -299,7 +303,7 @@ async def _tried(kafka: Kafka, timeout_seconds: float) -> tuple[str | None, bool
         async with asyncio.timeout(ATTEMPT_SECONDS):
             await committer.start()
     except TimeoutError:
-        return f"none that began within {CHECK_SECONDS:g} s. {remedy}", False
+        return f"none that began within {ATTEMPT_SECONDS:g} s. {remedy}", False
     except InvalidTransactionTimeout:
         return (
             f"that they allow less time than commits.timeout_s = {timeout_seconds:g}. Set it to at most the brokers' "

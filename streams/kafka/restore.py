@@ -148,8 +148,9 @@ def find_start(
     if begun is not None:
         reaches = all(oldest[topic] <= at for topic, at in begun.items())
     else:
-        # Positions of the group alone are from before there were snapshots: the log was all there was.
-        reaches = own is None or not any(oldest.values())
+        # Positions of the group alone are from before there were snapshots, or the state topic was lost: the log is all
+        # there is, and has to have everything.
+        reaches = not any(oldest.values())
     if not fresh and not reaches:
         raise _nothing_reaches(identity, committed, oldest, refused)
     at = dict(begun) if begun is not None and not fresh else oldest

@@ -125,7 +125,6 @@ class PartitionRunner:
         self._outbox = Outbox()
         self._commit: asyncio.Task[None] | None = None
         self._commit_begun: float | None = None
-        self._read_seconds = 0.0
         self._output_at: float | None = None  # since when an output waits
         self._is_stalled = False
         self._missing: RecordsMissing | None = None
@@ -170,8 +169,6 @@ class PartitionRunner:
                 self._commit_when_due(is_free=topic is None)
                 if topic is None:
                     await self._wait()
-                elif rest := self._pace.rest_seconds(time.monotonic(), self._read_seconds):
-                    await asyncio.sleep(rest)
                 else:
                     async with self._pace.turn:
                         if not self._stopping:
@@ -248,10 +245,10 @@ class PartitionRunner:
         fetched = cursor.sets[0]
         started = time.perf_counter()
         effects = self.runtime.read(fetched)
-        self._read_seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started
         if fetched.data:
-            cursor.byte_seconds = self._read_seconds / len(fetched.data)
-        self._metrics.batch_folded(effects.records, self._read_seconds)
+            cursor.byte_seconds = seconds / len(fetched.data)
+        self._metrics.batch_folded(effects.records, seconds)
         self._outbox.add(effects)
         self._budget.hold(self, self._outbox.bytes + self._bytes_under_way)
         if effects.outputs and self._output_at is None:
@@ -305,11 +302,7 @@ class PartitionRunner:
         if due:
             self._pace.begun(now)
             self._commit = asyncio.create_task(self._commit_now())
-            self._commit.add_done_callback(lambda _: self._commit_ended(now))
-
-    def _commit_ended(self, begun: float) -> None:
-        self._pace.ended(begun)
-        self._wake.set()
+            self._commit.add_done_callback(lambda _: self._wake.set())
 
     def _tell_stall(self) -> None:
         waited = 0.0 if self._commit_begun is None else time.monotonic() - self._commit_begun

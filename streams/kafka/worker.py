@@ -13,6 +13,7 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any, Final, NoReturn
 
@@ -30,7 +31,7 @@ from streams.kafka.logs import configure, note, note_failure
 from streams.kafka.membership import Membership
 from streams.kafka.probe import Probe, passed
 from streams.kafka.producer import check_transactions
-from streams.kafka.reaching import ASK_SECONDS, wait_for_brokers
+from streams.kafka.reaching import wait_for_brokers
 from streams.kafka.restarts import RestartedTooOften
 from streams.kafka.restore import PositionsRefused, StateLost
 from streams.kafka.topics import BrokersUnreachable, Problem
@@ -195,30 +196,28 @@ class Worker:
             self._failed.exception()
         note(log, logging.INFO, "worker_stopped")
 
-    # Brokers that go away while they are checked are waited for again.
     async def _check_brokers(self) -> None:
-        while True:
-            problems = await self._problems()
-            fatal = [problem for problem in problems if problem.fatal]
-            # What it is refused for is said once, by the refusal.
-            for problem in problems:
-                if not problem.fatal:
-                    note(log, logging.WARNING, "topic_differs", problem=str(problem))
-            if fatal:
-                raise WorkerRefused(_describe(fatal))
-            if self.config.kafka.delivery != "exactly_once":
-                return
-            found = await check_transactions(self.config.kafka, timeout_seconds=self.config.commits.timeout_s)
-            if not found:
-                return
-            with contextlib.suppress(KafkaError, OSError):
-                async with asyncio.timeout(ASK_SECONDS):
-                    await topic_checks.check(self.config)
+        problems = await self._problems()
+        fatal = [problem for problem in problems if problem.fatal]
+        # What it is refused for is said once, by the refusal.
+        for problem in problems:
+            if not problem.fatal:
+                note(log, logging.WARNING, "topic_differs", problem=str(problem))
+        if fatal:
+            raise WorkerRefused(_describe(fatal))
+        if self.config.kafka.delivery == "exactly_once":
+            seconds = self.config.commits.timeout_s
+            found = await check_transactions(self.config.kafka, timeout_seconds=seconds, tell=self._waiting())
+            if found:
                 raise WorkerRefused(
                     f"kafka.delivery = 'exactly_once': expected brokers with transactions, found {found}"
                 )
 
     async def _problems(self) -> list[Problem]:
+        return await wait_for_brokers(lambda: topic_checks.check(self.config), self.config.kafka, tell=self._waiting())
+
+    # Returns what tells the health page, the metrics and now and then the log what a start waits for.
+    def _waiting(self) -> Callable[[str | None], None]:
         told_at = -WAITING_TOLD_SECONDS
 
         def tell(reason: str | None) -> None:
@@ -230,7 +229,7 @@ class Worker:
                 told_at = now
                 note(log, logging.WARNING, "waiting_for_brokers", reason=reason)
 
-        return await wait_for_brokers(lambda: topic_checks.check(self.config), self.config.kafka, tell=tell)
+        return tell
 
     # A member that the group refuses would be waited for without end.
     async def _started(self, assembled: Assembled) -> None:

@@ -13,8 +13,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -34,8 +33,16 @@ from tests.chaos.direct import Lives
 from tests.chaos.eyes import Eyes, Stuck
 from tests.chaos.faults import Breaker
 from tests.chaos.feeder import Feeder, feed_all
-from tests.chaos.minimums import DIRECT, FULL, PROCESSES, Happened, repeating_minimums, short_minimums
-from tests.chaos.plan import Plan, plan_of, points, repeating_plan
+from tests.chaos.minimums import (
+    DIRECT,
+    FULL,
+    PROCESSES,
+    Happened,
+    direct_repeating_minimums,
+    repeating_minimums,
+    short_minimums,
+)
+from tests.chaos.plan import Plan, direct_points, direct_repeating_points, plan_of, repeating_plan
 from tests.chaos.proxy import APIS
 from tests.chaos.repeats import repeats
 from tests.chaos.story import Story
@@ -81,6 +88,10 @@ async def break_workers(
         except Stuck as error:
             totals.wrong.append(f"{name}: {error}")
     await application.stop()
+    refused = sum(worker.count_ever("snapshot_refused") for worker in application.workers.values())
+    happened.refused += refused
+    if config.kafka.delivery == "exactly_once":
+        totals.wrong += _torn(name, refused)
     say(f"fed {feeder.sent} records; logs in {cluster.folder}")
     for line in breaker.missed:
         say(f"note: missed {line}")
@@ -133,23 +144,31 @@ async def break_lives(cluster: Cluster, totals: Totals, *, seed: int, short: boo
     repeating = cluster.config_of("repeating", partitions=1, delivery="at_least_once")
     for config in (once, repeating):
         await topic_admin.apply(config)
-    name, crashes = "at least once, direct", 2 if short else 40
+    name, repeated = "at least once, direct", direct_repeating_points(short=short)
     # All at once: each of them waits most of the time.
     died, again, _ = await asyncio.gather(
-        _break_lives(DIRECT, once, totals, seed=seed, crashes=9 if short else 160),
-        _break_lives(name, repeating, totals, seed=seed, crashes=crashes),
+        _break_lives(DIRECT, once, totals, seed=seed, points=direct_points(short=short)),
+        _break_lives(name, repeating, totals, seed=seed, points=repeated),
         break_repeating(cluster, totals, seed=seed, short=short),
     )
-    totals.happened.direct.update(died)
-    if again.total() < crashes:
-        totals.wrong.append(f"{name}: expected at least {crashes} crash points, found {again.total()}")
+    totals.happened.direct.update(died.crashes)
+    totals.happened.snapshots.update(died.snapshots)
+    totals.happened.refused += died.refused
+    totals.wrong += _torn(DIRECT, died.refused)
+    happened = Happened(direct=again.crashes, snapshots=again.snapshots, refused=again.refused)
+    click.echo(f"{name}: happened: {happened}")
+    totals.wrong += [f"{name}: {line}" for line in direct_repeating_minimums(repeated).wrong(happened)]
 
 
-# Returns the crashes that happened, by point.
-async def _break_lives(name: str, config: Config, totals: Totals, *, seed: int, crashes: int) -> Counter[str]:
+# A transaction is there or it is not: nothing of it can be torn.
+def _torn(name: str, refused: int) -> list[str]:
+    return [f"{name}: expected no snapshot to be refused under exactly-once delivery, found {refused}"] * (refused > 0)
+
+
+async def _break_lives(name: str, config: Config, totals: Totals, *, seed: int, points: Sequence[str]) -> Lives:
     eyes, lives = Eyes(config), Lives(config, name=name)
     async with Feeder(config, Story(config, seed=seed + 1), rate=RATE_DIRECT) as feeder:
-        await lives.die(Random(seed), points(crashes), click.echo)
+        await lives.die(Random(seed), points, click.echo)
         feeder.check()
     try:
         await lives.finish(eyes.caught_up)
@@ -159,7 +178,7 @@ async def _break_lives(name: str, config: Config, totals: Totals, *, seed: int, 
     done = sum(lives.crashes.values())
     click.echo(f"{name}: fed {feeder.sent} records, crashed {dict(lives.crashes)}")
     totals.add(name, config, await check(config), done)
-    return lives.crashes
+    return lives
 
 
 async def check_controls(cluster: Cluster, totals: Totals, *, seed: int) -> None:

@@ -31,6 +31,7 @@ from streams.kafka.topics import Topics
 from streams.kafka.transport import keep_raw_records
 from streams.web.metrics import Metrics
 from streams.wire.positions import ROUTER, STATE
+from tests.chaos.carried import WITHIN_SNAPSHOT, dying, planned, watch
 
 SET_BYTES: Final = 2_048
 """About what one moment of the story writes to a partition: many small commits have many points to die at."""
@@ -171,6 +172,8 @@ class Lives:
 
     Attributes:
         crashes: What was planned and happened, by point.
+        snapshots: Those of them whose commit carried a snapshot.
+        refused: Snapshots that a life refused when it began.
     """
 
     def __init__(self, config: Config, *, change: Change = lambda ports: ports, name: str = "direct") -> None:
@@ -185,6 +188,8 @@ class Lives:
             *(Seat(ROUTER, number, (topics.articles,)) for number in numbers),
         ]
         self.crashes: Counter[str] = Counter()
+        self.snapshots: Counter[str] = Counter()
+        self.refused = 0
 
     async def live(
         self,
@@ -192,6 +197,7 @@ class Lives:
         point: str = "none",
         count: int = 1,
         *,
+        carrying: bool = False,
         until: asyncio.Event | None = None,
         pace_seconds: float = PACE_SECONDS,
         snapshots: Snapshots | None = None,
@@ -202,29 +208,22 @@ class Lives:
             seat: Which partition.
             point: Where to die; `none` lives on.
             count: How often the point is reached.
+            carrying: Only commits count that carry a snapshot.
             until: Ends it in order.
             pace_seconds: What lies between two sets of records.
             snapshots: When it takes them, if not as configured; with `NO_SNAPSHOTS` not at its end either.
         """
         config = dataclasses.replace(self._config, snapshots=snapshots or self._config.snapshots)
-        left = count
 
-        def probe(reached: str) -> None:
-            nonlocal left
-            left -= reached == point
-            if reached == point and left == 0:
-                raise Crash(point)
+        def die() -> None:
+            raise Crash(point)
 
+        probe = dying(point, count, die, carrying=carrying)
+        registry = CollectorRegistry()
         async with DirectConsumer(self._config, seat, pace_seconds=pace_seconds) as consumer:
-            ports = build_ports(
-                config,
-                self._terms,
-                consumer,
-                consumer.commit,
-                Metrics(CollectorRegistry(), version="chaos"),
-                probe,
-            )
-            owner = PartitionOwner(seat, self._change(ports))
+            metrics = Metrics(registry, version="chaos")
+            ports = self._change(build_ports(config, self._terms, consumer, consumer.commit, metrics, probe))
+            owner = PartitionOwner(seat, watch(ports, probe, tears=point == WITHIN_SNAPSHOT))
             bringing = consumer.bring_to(owner)
             life = asyncio.ensure_future(_survived(owner))
             told = asyncio.ensure_future((until or asyncio.Event()).wait())
@@ -237,53 +236,54 @@ class Lives:
                 for task in bringing:
                     if task.done():
                         task.result()
-                if not life.done():
-                    try:
-                        await owner.stop(5.0, final=snapshots is not NO_SNAPSHOTS)
-                    except Crash:
-                        # Its last commit came to the point, and nobody is left to end its life.
-                        life.cancel()
-                        await asyncio.wait({life})
-                        return True
+                if not life.done() and await _stopped(owner, life, final=snapshots is not NO_SNAPSHOTS):
+                    return True
                 await asyncio.wait({life})
                 # Whoever is stopped while it restores is cancelled.
                 died = not life.cancelled() and life.result()
             finally:
                 told.cancel()
+                self.refused += _refused(registry)
         return died
 
     async def die(self, random: Random, points: Sequence[str], say: Callable[[str], None]) -> None:
         """Die at each of these points, in an order and in partitions that chance decides."""
-        plan = list(points)
+        plan = planned(points)
         random.shuffle(plan)
         number, attempts = len(plan), 0
         while plan and attempts < 2 * number:
-            point = plan.pop(0)
+            point, carrying = plan.pop(0)
             attempts += 1
-            # A router has no state to restore and nothing to replay; it dies only where it can.
-            seats = [seat for seat in self.seats if seat.kind == STATE or point != DURING_REPLAY]
-            seat = random.choice(seats)
+            # A router has no state to restore or to take a snapshot of, and nothing to replay; it dies where it can.
+            seat = random.choice(
+                [seat for seat in self.seats if seat.kind == STATE or not (carrying or point == DURING_REPLAY)]
+            )
             count = 1 if point in (DURING_RESTORE, DURING_REPLAY) else random.randrange(1, 4)
             if point == DURING_REPLAY:
                 # What is replayed lies between snapshot and positions. A life that ended in order, or died with a fresh
                 # snapshot, has left nothing there: one that dies with positions alone comes before.
                 await self._live_beside(seat, AFTER_COMMIT, 1, snapshots=NO_SNAPSHOTS)
-            if await self._live_beside(seat, point, count):
+            if await self._live_beside(
+                seat, point, count, carrying=carrying, snapshots=ALL_SNAPSHOTS if carrying else None
+            ):
                 self.crashes[point] += 1
+                self.snapshots[point] += carrying
             else:
                 # Nothing to say: another time.
-                plan.append(point)
+                plan.append((point, carrying))
             if attempts % 20 == 0:
                 say(f"{self.name}: {sum(self.crashes.values())} of {number} crashes")
 
     # A worker begins again with all its partitions. The other seat of this one must live too: what it left under way
     # when it died last is ended by its next life alone, and is waited for by whoever restores from their common topic.
-    async def _live_beside(self, seat: Seat, point: str, count: int, *, snapshots: Snapshots | None = None) -> bool:
+    async def _live_beside(
+        self, seat: Seat, point: str, count: int, *, carrying: bool = False, snapshots: Snapshots | None = None
+    ) -> bool:
         until = asyncio.Event()
         other = next(other for other in self.seats if other.number == seat.number and other.kind != seat.kind)
         beside = asyncio.create_task(self.live(other, until=until))
         try:
-            return await self.live(seat, point, count, snapshots=snapshots)
+            return await self.live(seat, point, count, carrying=carrying, snapshots=snapshots)
         finally:
             until.set()
             await beside
@@ -308,6 +308,17 @@ def replace_committer(ports: Ports, make: Callable[[Seat, Any], Any]) -> Ports:
     return dataclasses.replace(ports, committer=lambda seat: make(seat, ports.committer(seat)))
 
 
+# Returns whether it died instead: its last commit came to the point, and nobody is left to end its life.
+async def _stopped(owner: PartitionOwner, life: asyncio.Future[bool], *, final: bool) -> bool:
+    try:
+        await owner.stop(5.0, final=final)
+    except Crash:
+        life.cancel()
+        await asyncio.wait({life})
+        return True
+    return False
+
+
 # True when it died at its point. The commit runs in a task of its own, whose end the runner finds.
 async def _survived(owner: PartitionOwner) -> bool:
     try:
@@ -315,3 +326,8 @@ async def _survived(owner: PartitionOwner) -> bool:
     except Crash:
         return True
     return False
+
+
+def _refused(registry: CollectorRegistry) -> int:
+    samples = (sample for metric in registry.collect() for sample in metric.samples)
+    return round(sum(each.value for each in samples if each.name == "fiftytwo_snapshots_refused_total"))

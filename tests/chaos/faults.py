@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Final
 
 from streams.kafka.probe import AFTER_COMMIT, DURING_REPLAY, DURING_RESTORE
+from tests.chaos.carried import planned
 from tests.chaos.cluster import Application, Cluster
 from tests.chaos.eyes import Stuck
 from tests.chaos.minimums import Happened
 from tests.chaos.plan import Agenda, Plan, Task
-from tests.chaos.processes import WorkerProcess
+from tests.chaos.processes import ALL_SNAPSHOTS, NO_SNAPSHOTS, WorkerProcess
 from tests.chaos.proxy import Fault, Kind, Side
+from tests.chaos.requests import GIVEN, OF_PARTITIONS, is_of_partition
 
 POINT_SECONDS_MAX: Final = 45.0
 """How long a worker may take to start and reach a point."""
@@ -138,22 +141,23 @@ class Breaker:
         worker.start()
         await self._recovered()
 
-    async def crash(self, point: str) -> bool:
-        """Let a worker die at a point."""
+    async def crash(self, point: str, *, carrying: bool = False) -> bool:
+        """Let a worker die at a point, of any commit or of one that carries a snapshot."""
         worker = self._random.choice(self._pair())
         self._kill(worker)
         count = self._random.randrange(1, 4)
         if point == DURING_REPLAY:
             # What is replayed lies between snapshot and positions: a life that leaves some there comes before.
-            worker.start(AFTER_COMMIT, UNSEEN_COMMITS, snapshots=False)
+            worker.start(AFTER_COMMIT, UNSEEN_COMMITS, changed=NO_SNAPSHOTS)
             await worker.ended(POINT_SECONDS_MAX)
             worker.kill()
         if point in (DURING_RESTORE, DURING_REPLAY):
             # A worker may own one partition, and replay it in one go.
             count = 1
-        worker.start(point, count)
+        worker.start(point, count, changed=ALL_SNAPSHOTS if carrying else None, carrying=carrying)
         died = await worker.ended(POINT_SECONDS_MAX) and worker.reached() == point
         self._happened.crashes[point] += died
+        self._happened.snapshots[point] += died and carrying
         worker.kill()
         worker.start()
         return died
@@ -243,13 +247,16 @@ class Breaker:
         return done
 
     def _tasks(self, plan: Plan) -> list[Task]:
-        tasks = [Task(f"crash {point}", self._bound(self.crash, point)) for point in plan.crashes]
+        tasks = [
+            Task(f"crash {point}{', a snapshot under way' * carrying}", partial(self.crash, point, carrying=carrying))
+            for point, carrying in planned(plan.crashes)
+        ]
         tasks += [Task("kill -9", self.kill) for _ in range(plan.kills)]
         tasks += [Task("zombie", self.zombie) for _ in range(plan.zombies)]
         tasks += [Task("broker kill -9", self.restart_broker) for _ in range(plan.broker_restarts)]
         tasks += [Task("rebalance", self.rebalance) for _ in range(plan.rebalances)]
         for api, side, kind in plan.frames:
-            tasks.append(Task(f"{kind} {api} {side}", self._bound(self.frame, api, side, kind)))
+            tasks.append(Task(f"{kind} {api} {side}", partial(self.frame, api, side, kind)))
         return tasks
 
     # Returns whether there was something to kill.
@@ -293,13 +300,13 @@ class Breaker:
     def _pair(self) -> list[WorkerProcess]:
         return [self._application.workers["a"], self._application.workers["b"]]
 
-    @staticmethod
-    def _bound(act: Callable[..., Awaitable[bool]], *arguments: str) -> Callable[[], Awaitable[bool]]:
-        return lambda: act(*arguments)
 
-
+# What a worker's checks ask for at its start passes.
 def _fault(api: str, side: Side, kind: Kind) -> Fault:
-    return Fault(api, kind, side, HOLD_SECONDS if kind == "hold" else DELAY_SECONDS)
+    fault = Fault(api, kind, side, HOLD_SECONDS if kind == "hold" else DELAY_SECONDS)
+    if api in OF_PARTITIONS:
+        fault.wanted, fault.after = is_of_partition, GIVEN
+    return fault
 
 
 # Whether the proxy did to a frame what it was told: one that has come may lose its connection before.

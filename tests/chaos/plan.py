@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from streams.kafka.probe import AFTER_OUTPUTS, DURING_COMMIT, POINTS
+from streams.kafka.probe import AFTER_OUTPUTS, AFTER_SNAPSHOT, DURING_COMMIT, POINTS
+from tests.chaos.carried import WITHIN_SNAPSHOT
 from tests.chaos.proxy import APIS, KINDS, Kind, Side
 
 WORKER_APIS: Final = tuple(name for name in APIS if name != "OffsetCommit")
@@ -46,7 +47,7 @@ def plan_of(*, short: bool, random: Random) -> Plan:
     """Return what is to happen to the workers' processes."""
     if not short:
         return Plan(
-            crashes=points(45),
+            crashes=[*points(45), *[WITHIN_SNAPSHOT] * 2],
             kills=5,
             zombies=10,
             broker_restarts=5,
@@ -68,7 +69,21 @@ def plan_of(*, short: bool, random: Random) -> Plan:
 def repeating_plan(*, short: bool) -> Plan:
     """Return what is to happen to workers of at-least-once delivery: the broker and its network are not theirs."""
     # With all its outputs there, many are written again; a single revision may be passed over by a later one.
-    return Plan(crashes=[AFTER_OUTPUTS], kills=0) if short else Plan(crashes=POINTS, kills=6)
+    return (
+        Plan(crashes=[AFTER_OUTPUTS], kills=0)
+        if short
+        else Plan(crashes=[*POINTS, WITHIN_SNAPSHOT, WITHIN_SNAPSHOT], kills=6)
+    )
+
+
+def direct_points(*, short: bool) -> list[str]:
+    """Return the points at which partitions without Faust die."""
+    return [*points(9), WITHIN_SNAPSHOT] if short else [*points(160), *[WITHIN_SNAPSHOT] * 10]
+
+
+def direct_repeating_points(*, short: bool) -> list[str]:
+    """Return those of at-least-once delivery: what is torn there stays so."""
+    return [*points(2), AFTER_SNAPSHOT, WITHIN_SNAPSHOT] if short else [*points(40), *[WITHIN_SNAPSHOT] * 10]
 
 
 def points(number: int) -> list[str]:

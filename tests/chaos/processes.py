@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,10 @@ from tests.chaos.worker import REACHED
 STOP_SECONDS_MAX: Final = 20.0
 
 NO_SNAPSHOTS: Final = {"FIFTYTWO_SNAPSHOTS_INTERVAL_S": "86400"}
-"""Longer than it lives."""
+"""Longer than it lives: none before it ends in order."""
+
+ALL_SNAPSHOTS: Final = {"FIFTYTWO_SNAPSHOTS_INTERVAL_S": "0.01", "FIFTYTWO_SNAPSHOTS_SHARE_MAX": "1.0"}
+"""With every commit."""
 
 
 class WorkerProcess:
@@ -47,15 +51,23 @@ class WorkerProcess:
         """Return how it ended, None while it runs."""
         return None if self._process is None else self._process.poll()
 
-    def start(self, point: str = "none", count: int = 1, *, snapshots: bool = True) -> None:
+    def start(
+        self,
+        point: str = "none",
+        count: int = 1,
+        *,
+        changed: Mapping[str, str] | None = None,
+        carrying: bool = False,
+    ) -> None:
         """Start it, to run until it is ended or reaches a point for the so-many-th time.
 
         Args:
             point: Where it dies; `none` lives on.
             count: How often the point is reached.
-            snapshots: Whether it takes any before it ends in order.
+            changed: Settings of this life alone.
+            carrying: Only commits count that carry a snapshot.
         """
-        settings = self.settings if snapshots else self.settings | NO_SNAPSHOTS
+        settings = {**self.settings, **(changed or {})}
         self._forget()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
         if "FIFTYTWO_CACHE_DIR" in os.environ:
@@ -65,7 +77,7 @@ class WorkerProcess:
             log.flush()
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.worker", point, str(count)],
+                [sys.executable, "-m", "tests.chaos.worker", point, str(count), *["carrying"] * carrying],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -109,6 +121,10 @@ class WorkerProcess:
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             return log.read().count(f'"{event}"'.encode())
+
+    def count_ever(self, event: str) -> int:
+        """Return how often its log names an event since it was started first."""
+        return self.log.read_bytes().count(f'"{event}"'.encode()) if self.log.exists() else 0
 
     def last_words(self) -> str:
         """Return what it said last of why it ended, empty when it said nothing."""

@@ -47,6 +47,8 @@ _LENGTH: Final = struct.Struct(">i")
 _REQUEST: Final = struct.Struct(">hhi")  # API, version, correlation id
 _CORRELATION: Final = struct.Struct(">i")
 FRAME_BYTES_MAX: Final = 128 << 20
+OWED_BYTES: Final = 512
+"""Of a request, kept until its answer comes: enough to know what it is for."""
 
 
 @dataclass(eq=False)
@@ -59,6 +61,8 @@ class Fault:
             `duplicate`: a request is delivered twice, and one answer is kept back; a response is delivered once.
             `reset`: the connection breaks; a request is lost, or an answer after its request was carried out.
         side: Whether it is done to the request or to the response.
+        wanted: Tells of a request whether it is the one, or its answer; others are passed over.
+        after: Passes over all until a request of this API has passed; empty does not.
         hit: Set when the frame has come.
         done: Set when it was done to the frame.
         answer: The broker's answer to a held request, as it came.
@@ -68,6 +72,8 @@ class Fault:
     kind: Kind
     side: Side = "request"
     seconds: float = 0.5
+    wanted: Callable[[bytes], bool] = lambda request: True
+    after: str = ""
     hit: asyncio.Event = field(default_factory=asyncio.Event)
     done: asyncio.Event = field(default_factory=asyncio.Event)
     answer: asyncio.Future[bytes] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -125,11 +131,19 @@ class FrameProxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.sleep(0)
 
-    def take(self, api: int, side: Side) -> Fault | None:
-        """Return the fault for a frame, which then has happened."""
-        name = API_NAMES.get(api)
+    def see(self, request: bytes) -> None:
+        """Count a request that passes."""
+        name = _name(request)
+        self.seen[name] += 1
         for fault in self._armed:
-            if (fault.api, fault.side) == (name, side):
+            if fault.after == name:
+                fault.after = ""
+
+    def take(self, request: bytes, side: Side) -> Fault | None:
+        """Return the fault for a request or its answer, which then has happened."""
+        name = _name(request)
+        for fault in self._armed:
+            if (fault.api, fault.side, fault.after) == (name, side, "") and fault.wanted(request):
                 self._armed.remove(fault)
                 fault.hit.set()
                 return fault
@@ -168,9 +182,9 @@ class _Connection:
         self._proxy = proxy
         self._client_reader, self._client = client
         self._broker_reader, self._broker = broker
-        # What the broker owes: API, and the fault of a held or doubled request whose answer the client must not see.
-        # A request that was answered here stands among them with its answer: answers come in order.
-        self._owed: deque[tuple[int, Fault | None, bytes | None]] = deque()
+        # What the broker owes: the request, and its fault where it was held or doubled and the client must not see the
+        # answer. A request that was answered here stands among them with its answer: answers come in order.
+        self._owed: deque[tuple[bytes, Fault | None, bytes | None]] = deque()
         self._holding = 0
         self._writing = asyncio.Lock()
 
@@ -194,16 +208,15 @@ class _Connection:
     async def _requests(self) -> None:
         while True:
             frame = await _read(self._client_reader)
-            api, _, _ = _REQUEST.unpack_from(frame)
-            self._proxy.seen[API_NAMES.get(api, str(api))] += 1
+            self._proxy.see(frame)
             answer = self._proxy.refusal(frame)
             if answer is not None:
-                self._owed.append((api, None, answer))
+                self._owed.append((frame, None, answer))
                 await self._answer_refused()
                 continue
-            fault = self._proxy.take(api, "request")
+            fault = self._proxy.take(frame, "request")
             if fault is None:
-                await self._deliver(api, frame, None)
+                await self._deliver(frame, None)
                 continue
             match fault.kind:
                 case "reset":
@@ -214,27 +227,27 @@ class _Connection:
                     continue
                 case "hold":
                     self._holding += 1
-                    self._proxy.spawn(asyncio.create_task(self._deliver_late(api, frame, fault)))
+                    self._proxy.spawn(asyncio.create_task(self._deliver_late(frame, fault)))
                     continue
                 case "delay":
                     await fault.wait_released()
-                    await self._deliver(api, frame, None)
+                    await self._deliver(frame, None)
                 case "duplicate":
                     # Of two deliveries the client sees the first answer.
-                    await self._deliver(api, frame, None)
-                    await self._deliver(api, frame, fault)
+                    await self._deliver(frame, None)
+                    await self._deliver(frame, fault)
             self._proxy.finish(fault)
 
-    async def _deliver(self, api: int, frame: bytes, hidden: Fault | None) -> None:
+    async def _deliver(self, frame: bytes, hidden: Fault | None) -> None:
         async with self._writing:
-            self._owed.append((api, hidden, None))
+            self._owed.append((frame[:OWED_BYTES], hidden, None))
             self._broker.write(_LENGTH.pack(len(frame)) + frame)
             await self._broker.drain()
 
-    async def _deliver_late(self, api: int, frame: bytes, fault: Fault) -> None:
+    async def _deliver_late(self, frame: bytes, fault: Fault) -> None:
         await fault.wait_released()
         try:
-            await self._deliver(api, frame, fault)
+            await self._deliver(frame, fault)
             self._proxy.finish(fault)
             await asyncio.wait({fault.answer}, timeout=5.0)
         except OSError:
@@ -253,12 +266,12 @@ class _Connection:
         try:
             while True:
                 frame = await _read(self._broker_reader)
-                api, hidden, _ = self._owed.popleft() if self._owed else (-1, None, None)
+                request, hidden, _ = self._owed.popleft() if self._owed else (b"", None, None)
                 if hidden is not None:
                     if not hidden.answer.done():
                         hidden.answer.set_result(frame)
                     continue
-                fault = self._proxy.take(api, "response")
+                fault = self._proxy.take(request, "response") if request else None
                 if fault is not None and fault.kind in ("reset", "drop"):
                     self._proxy.finish(fault)
                     if fault.kind == "reset":
@@ -283,6 +296,11 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
     if not 0 <= length <= FRAME_BYTES_MAX:
         raise OSError(f"expected a frame of at most {FRAME_BYTES_MAX} bytes, found one of {length}")
     return await reader.readexactly(length)
+
+
+def _name(request: bytes) -> str:
+    api, _, _ = _REQUEST.unpack_from(request)
+    return API_NAMES.get(api, str(api))
 
 
 def correlation_id(frame: bytes) -> int:

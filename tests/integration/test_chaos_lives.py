@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from random import Random
 
 from streams.config import Commits, Snapshots
 from streams.kafka.embedded import EmbeddedBroker
-from streams.kafka.probe import DURING_REPLAY
+from streams.kafka.probe import AFTER_SNAPSHOT, DURING_REPLAY
+from tests.chaos.carried import WITHIN_SNAPSHOT
 from tests.chaos.direct import Lives
 from tests.chaos.eyes import Eyes
 from tests.chaos.feeder import Feeder
@@ -37,5 +39,27 @@ def test_replay_has_something_to_replay_after_an_end_in_order(embedded: Embedded
         await eyes.close()
 
         assert lives.crashes == {DURING_REPLAY: CRASHES}
+
+    asyncio.run(asyncio.wait_for(work(), 240))
+
+
+def test_snapshot_torn_without_a_transaction_is_refused_by_the_next_life(embedded: EmbeddedBroker, prefix: str) -> None:
+    """A planned crash is of a commit that carries a snapshot; what is torn is noticed, each time."""
+
+    async def work() -> None:
+        config = replace(
+            config_for(embedded.bootstrap, prefix, partitions=1, delivery="at_least_once"),
+            commits=Commits(timeout_s=5, positions_ms=100),
+            snapshots=Snapshots(interval_s=86_400.0),
+        )
+        await make_topics(config)
+        eyes, lives = Eyes(config), Lives(config)
+        async with Feeder(config, Story(config, seed=5), rate=RATE):
+            await lives.die(Random(5), [AFTER_SNAPSHOT, *[WITHIN_SNAPSHOT] * CRASHES], lambda _: None)
+        await lives.finish(eyes.caught_up)
+        await eyes.close()
+
+        assert lives.crashes == lives.snapshots == Counter({AFTER_SNAPSHOT: 1, WITHIN_SNAPSHOT: CRASHES})
+        assert lives.refused >= CRASHES
 
     asyncio.run(asyncio.wait_for(work(), 240))

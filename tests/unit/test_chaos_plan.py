@@ -12,11 +12,19 @@ import pytest
 from streams.audit.comparison import Counts, Defect, Findings
 from streams.audit.report import PartitionReport, Report
 from streams.config import Config, Kafka
-from streams.kafka.probe import DURING_REPLAY
+from streams.kafka.probe import AFTER_SNAPSHOT, DURING_REPLAY
 from tests.chaos.__main__ import judge_control
+from tests.chaos.carried import WITHIN_SNAPSHOT, planned
 from tests.chaos.controls import CONTROLS
 from tests.chaos.faults import Breaker
-from tests.chaos.minimums import FULL, Happened, repeating_minimums, short_minimums
+from tests.chaos.minimums import (
+    FULL,
+    SNAPSHOTS,
+    Happened,
+    direct_repeating_minimums,
+    repeating_minimums,
+    short_minimums,
+)
 from tests.chaos.plan import (
     RETRIES_MAX,
     TRIES_MAX,
@@ -24,6 +32,8 @@ from tests.chaos.plan import (
     Agenda,
     Task,
     all_frames,
+    direct_points,
+    direct_repeating_points,
     plan_of,
     points,
     repeating_plan,
@@ -37,6 +47,7 @@ def met() -> Happened:
     return Happened(
         crashes=Counter(points(40)),
         direct=Counter(points(160)),
+        snapshots=Counter(SNAPSHOTS),
         kills=30,
         zombies=10,
         broker_restarts=5,
@@ -60,6 +71,11 @@ def test_run_that_meets_every_minimum_is_well() -> None:
     assert (plan.zombies, plan.broker_restarts, plan.rebalances) == (10, 5, 8)
     assert {(api, kind) for api, _, kind in plan.frames} == FULL.frames
     assert len(FULL.frames) == 75
+    carrying = Counter(
+        point for at in (plan.crashes, direct_points(short=False)) for point, is_so in planned(at) if is_so
+    )
+    assert all(carrying[point] > least for point, least in SNAPSHOTS.items())
+    assert 3 * carrying[AFTER_SNAPSHOT] >= Counter([*plan.crashes, *direct_points(short=False)])[AFTER_SNAPSHOT]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +84,13 @@ def test_run_that_meets_every_minimum_is_well() -> None:
         ({"crashes": Counter(points(39))}, "expected at least 200 crash points, up to 160 of them direct, found 199"),
         ({"direct": Counter(points(159))}, "expected at least 200 crash points, up to 160 of them direct, found 199"),
         ({"kills": 29}, "expected at least 30 kill -9, found 29"),
+        *(
+            (
+                {"snapshots": Counter(SNAPSHOTS) - Counter([point])},
+                f"expected at least {least} crashes at {point} with a snapshot under way, found {least - 1}",
+            )
+            for point, least in SNAPSHOTS.items()
+        ),
         ({"zombies": 9}, "expected at least 10 zombies, found 9"),
         ({"broker_restarts": 4}, "expected at least 5 broker restarts, found 4"),
         ({"rebalances": 7}, "expected at least 8 rebalances that moved partitions, found 7"),
@@ -106,10 +129,21 @@ def test_short_run_has_minimums_of_its_own() -> None:
     plan = plan_of(short=True, random=Random(52))
     minimums = short_minimums(plan)
 
-    assert len(minimums.wrong(Happened())) == 7
-    assert minimums.of(["direct"]).wrong(Happened(direct=Counter(points(9)))) == []
-    happened = Happened(Counter(plan.crashes), Counter(points(9)), 1, 1, 1, 1)
-    happened.frames = Counter((api, kind) for api, _, kind in plan.frames)
+    assert len(minimums.wrong(Happened())) == 9
+    lives = Happened(direct=Counter(points(9)), snapshots=Counter([AFTER_SNAPSHOT, WITHIN_SNAPSHOT]))
+    assert minimums.of(["direct"]).wrong(lives) == []
+    lives.snapshots.clear()
+    assert len(minimums.of(["direct"]).wrong(lives)) == 2
+    happened = Happened(
+        crashes=Counter(plan.crashes),
+        direct=Counter(direct_points(short=True)),
+        snapshots=Counter({AFTER_SNAPSHOT: 1, WITHIN_SNAPSHOT: 1}),
+        kills=1,
+        zombies=1,
+        broker_restarts=1,
+        rebalances=1,
+        frames=Counter((api, kind) for api, _, kind in plan.frames),
+    )
     assert minimums.wrong(happened) == []
     assert minimums.of(["controls"]).wrong(Happened()) == []
 
@@ -117,9 +151,25 @@ def test_short_run_has_minimums_of_its_own() -> None:
 def test_workers_of_at_least_once_delivery_do_all_that_is_planned() -> None:
     """They have no minimums but their plan."""
     minimums = repeating_minimums(repeating_plan(short=False))
+    torn = Counter({AFTER_SNAPSHOT: 1, WITHIN_SNAPSHOT: 2})
 
-    assert minimums.wrong(Happened(crashes=Counter(points(9)), kills=6)) == []
-    assert len(minimums.wrong(Happened(crashes=Counter(points(8)), kills=5))) == 2
+    assert minimums.wrong(Happened(crashes=Counter(points(11)), kills=6, snapshots=torn, refused=1)) == []
+    assert len(minimums.wrong(Happened(crashes=Counter(points(10)), kills=5))) == 5
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_what_is_torn_without_transactions_must_be_refused(short: bool) -> None:
+    """A crash between two records of a snapshot proves nothing when whoever comes next does not notice."""
+    planned_points = direct_repeating_points(short=short)
+    minimums = direct_repeating_minimums(planned_points)
+    snapshots = Counter(point for point, carrying in planned(planned_points) if carrying)
+    happened = Happened(direct=Counter(planned_points), snapshots=snapshots, refused=snapshots[WITHIN_SNAPSHOT])
+
+    assert minimums.wrong(happened) == []
+    happened.refused = 0
+    assert [line.split(",")[0] for line in minimums.wrong(happened)] == [
+        f"expected at least {minimums.refused} torn snapshots that were refused"
+    ]
 
 
 def agenda_of(count: int) -> Agenda:

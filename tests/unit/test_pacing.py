@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.kafka.pacing import COMMIT_CPU_SECONDS, REST_SECONDS_MAX, CommitPace, SnapshotPace
+from streams.kafka.pacing import COMMIT_CPU_SECONDS, CommitPace, SnapshotPace
 
 
 def test_commits_begin_at_once_until_their_share_of_the_second_is_spent() -> None:
@@ -32,16 +32,3 @@ def test_snapshot_that_took_long_is_followed_by_a_longer_rest() -> None:
 
     assert not pace.is_free(109.4)
     assert pace.is_free(109.5)
-
-
-def test_reading_leaves_off_for_a_commit_that_is_late() -> None:
-    """Nobody rests for a commit of milliseconds; all rest together, and in proportion, for one that takes long."""
-    pace = CommitPace(0.1)
-    pace.begun(10.0)
-
-    assert pace.rest_seconds(10.1, 0.2) == 0.0
-    assert pace.rest_seconds(10.3, 0.2) == 0.05
-    assert 0.0 < pace.rest_seconds(10.32, 0.2) < 0.04
-    assert pace.rest_seconds(10.4, 60.0) == REST_SECONDS_MAX
-    pace.ended(10.0)
-    assert pace.rest_seconds(10.6, 0.2) == 0.0

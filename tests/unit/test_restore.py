@@ -95,6 +95,16 @@ def test_group_is_asked_where_there_is_no_record_of_our_own() -> None:
     assert (found.positions, found.committed) == (at(0, 0), at(600, 60))
 
 
+@pytest.mark.parametrize("group", [at(600, 60), at(300, 60), at(300, 30)])
+@pytest.mark.parametrize("oldest", [at(500, 40), at(500, 0), at(0, 40)])
+def test_lost_state_topic_and_a_log_that_was_cut_are_refused(group: dict[str, int], oldest: dict[str, int]) -> None:
+    """Where the group says that something was read and nothing says what, the log alone must have everything."""
+    bounds = {TICKS: (oldest[TICKS], 1000), NEWS: (oldest[NEWS], 100)}
+
+    with pytest.raises(StateLost, match="the state topic holds no snapshot"):
+        start({}, group=group, bounds=bounds)
+
+
 def test_torn_snapshot_gives_way_to_an_older_one_and_that_to_the_log() -> None:
     """What cannot be believed is told, and the next best is used."""
     records = with_committed(with_terms({}, 1, (0, 0)), at(600, 60))

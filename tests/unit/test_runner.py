@@ -229,6 +229,32 @@ def test_one_partition_reads_in_a_turn_of_the_loop() -> None:
     asyncio.run(work())
 
 
+def test_commit_that_hangs_stops_no_other_partition() -> None:
+    """One leader that is away holds up its own partition; the others read and commit on."""
+
+    async def work() -> None:
+        pace = CommitPace(0.1)
+        hanging, other = Bench(pace=pace), Bench(pace=pace)
+        hanging.committer.open.clear()
+        hanging.offer(0, 5)
+        await hanging.until(lambda: hanging.runner._commit is not None)
+        began = asyncio.get_running_loop().time()
+        at = 0
+        # For longer than any commit takes that is well.
+        while asyncio.get_running_loop().time() < began + 1.0:
+            other.offer(at, at + 10)
+            await other.has_read(at + 10)
+            at += 10
+        assert at > 200
+        assert len(other.committer.commits) > 1
+        assert hanging.committer.commits == []
+        for bench in (hanging, other):
+            bench.task.cancel()
+        await asyncio.wait({hanging.task, other.task})
+
+    asyncio.run(work())
+
+
 def test_outputs_are_committed_at_once_and_positions_soon() -> None:
     """A commit carries what was read before it; positions without outputs follow within a second."""
 
