@@ -218,7 +218,8 @@ class Breaker:
             done = await self._leave(fault)
         else:
             done = await self._spoil(fault)
-        self._happened.frames[api, kind] += done
+        if done:
+            self._happened.frames[api, kind] += 1
         return done
 
     async def _spoil(self, fault: Fault) -> bool:

@@ -127,7 +127,7 @@ class Minimums:
         points = sorted(self.points - happened.crashes.keys() - happened.direct.keys())
         if points:
             wrong.append(f"expected every crash point at least once, found none of {', '.join(points)}")
-        frames = sorted(self.frames - happened.frames.keys())
+        frames = sorted(self.frames - (+happened.frames).keys())
         if frames:
             missing = ", ".join(f"{kind} {api}" for api, kind in frames)
             wrong.append(f"expected each of {len(self.frames)} frame faults at least once, found none of {missing}")

@@ -259,8 +259,16 @@ class _Connection:
     async def _answer_refused(self) -> None:
         while self._owed and (answer := self._owed[0][2]) is not None:
             self._owed.popleft()
+            await self._tell(answer)
+
+    async def _tell(self, answer: bytes) -> None:
+        try:
             self._client.write(_LENGTH.pack(len(answer)) + answer)
             await self._client.drain()
+        except OSError:
+            # The client has gone. What is held of it is delivered all the same, so the broker must be read on.
+            if not self._holding:
+                raise
 
     async def _answers(self) -> None:
         try:
@@ -279,8 +287,7 @@ class _Connection:
                     continue
                 if fault is not None and fault.kind in ("hold", "delay"):
                     await fault.wait_released()
-                self._client.write(_LENGTH.pack(len(frame)) + frame)
-                await self._client.drain()
+                await self._tell(frame)
                 if fault is not None:
                     self._proxy.finish(fault)
                 await self._answer_refused()

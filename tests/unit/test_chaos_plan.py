@@ -98,6 +98,10 @@ def test_run_that_meets_every_minimum_is_well() -> None:
             {"frames": without(met().frames, ("EndTxn", "hold"))},
             "expected each of 75 frame faults at least once, found none of hold EndTxn",
         ),
+        (
+            {"frames": Counter({**met().frames, ("EndTxn", "hold"): 0})},
+            "expected each of 75 frame faults at least once, found none of hold EndTxn",
+        ),
     ],
 )
 def test_run_below_a_minimum_says_which(change: dict[str, Any], line: str) -> None:

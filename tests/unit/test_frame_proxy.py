@@ -99,6 +99,33 @@ def test_held_request_is_delivered_late_although_its_sender_has_gone() -> None:
     run(work())
 
 
+def test_held_request_is_delivered_although_an_answer_finds_no_client() -> None:
+    """Answers that nobody waits for any longer do not end what is held."""
+
+    async def work() -> None:
+        async with proxied() as (proxy, client, arrived):
+            held = proxy.arm(Fault("EndTxn", "hold", seconds=60.0))
+            late = proxy.arm(Fault("Produce", "delay", "response", seconds=60.0))
+            request(client, "EndTxn", 1)
+            request(client, "Produce", 2)
+            request(client, "Fetch", 3)
+            await late.hit.wait()
+            client[1].transport.abort()
+            with contextlib.suppress(ConnectionError):
+                await client[1].wait_closed()
+            while not client[0].at_eof():
+                await client[0].read()
+
+            late.release()
+            await late.done.wait()
+            held.release()
+
+            assert correlation_id(await held.answer) == 1
+            assert arrived == [2, 3, 1]
+
+    run(work())
+
+
 def test_dropped_request_never_arrives_and_dropped_answer_never_returns() -> None:
     """A drop takes one frame and no other."""
 
