@@ -218,13 +218,20 @@ def test_interrupted_follower_ends_with_130(config: Config) -> None:
     write(config, signals(config)[:1])
     environment = {**os.environ, "FIFTYTWO_KAFKA_BOOTSTRAP_SERVERS": config.kafka.bootstrap_servers}
     command = [sys.executable, "-m", "streams.cli", "signals", "--from-beginning", "--prefix", config.kafka.prefix]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as follower:
+    # What is started in the background of a shell ignores the signal, and so would the follower.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        follower = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
         assert follower.stdout is not None
         assert follower.stdout.readline()
         follower.send_signal(signal.SIGINT)
         _, errors = follower.communicate(timeout=SECONDS_MAX)
+    finally:
+        follower.kill()
+        follower.communicate()
 
     assert follower.returncode == 130
     assert errors.strip() == ""
