@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -17,6 +18,12 @@ from tests.needs import NOT_RUN, require
 # is asked for they are drawn anew each time.
 settings.register_profile("repeatable", derandomize="FIFTYTWO_EXAMPLES" not in os.environ, deadline=None)
 settings.load_profile("repeatable")
+
+
+# What a shell starts in the background ignores an interrupt, and so does all that is started from there: the tests that
+# interrupt something would wait without end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -218,12 +218,7 @@ def test_interrupted_follower_ends_with_130(config: Config) -> None:
     write(config, signals(config)[:1])
     environment = {**os.environ, "FIFTYTWO_KAFKA_BOOTSTRAP_SERVERS": config.kafka.bootstrap_servers}
     command = [sys.executable, "-m", "streams.cli", "signals", "--from-beginning", "--prefix", config.kafka.prefix]
-    # What is started in the background of a shell ignores the signal, and so would the follower.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        follower = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    follower = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert follower.stdout is not None
         assert follower.stdout.readline()
