@@ -200,6 +200,16 @@ def _is_in_band(hot: np.void, record: np.void) -> bool:
 @inlined
 def _fold_in_band(partition: np.void, hot: np.void, tape: np.void, record: np.void, buffer: np.ndarray) -> None:
     partition["ticks"] += 1
+    key = _key_of(hot, record, buffer)
+    if key != 0 and is_recent(tape, key):
+        partition["ticks_duplicate"] += 1
+        return
+    _take(hot, tape, record, key)
+
+
+# What the trade's id is known by, 0 without one.
+@inlined
+def _key_of(hot: np.void, record: np.void, buffer: np.ndarray) -> int:
     key = np.int64(0)
     length = np.int64(record["trade_id_length"])
     if length > 0:
@@ -210,9 +220,12 @@ def _fold_in_band(partition: np.void, hot: np.void, tape: np.void, record: np.vo
             np.int64(record["extra"]),
             np.int64(hot["date"]),
         )
-        if is_recent(tape, key):
-            partition["ticks_duplicate"] += 1
-            return
+    return key
+
+
+@inlined
+def _take(hot: np.void, tape: np.void, record: np.void, key: int) -> None:
+    if key != 0:
         remember_id(tape, key)
     add_print(hot, tape, np.int64(record["price"]), key, np.int64(record["time_ns"]), np.int64(record["extra"]))
     hot["volume"] = min(np.int64(hot["volume"]) + np.int64(record["size"]), np.int64(VOLUME_MAX))
@@ -238,22 +251,11 @@ def _fold_near_band(
 ) -> None:
     partition["ticks"] += 1
     price = np.int64(record["price"])
-    key = np.int64(0)
-    length = np.int64(record["trade_id_length"])
-    if length > 0:
-        key = trade_key(
-            buffer,
-            np.int64(record["trade_id_start"]),
-            length,
-            np.int64(record["extra"]),
-            np.int64(hot["date"]),
-        )
-        if is_recent(tape, key) or is_kept(warm, price, key):
-            partition["ticks_duplicate"] += 1
-            return
-        remember_id(tape, key)
-    add_print(hot, tape, price, key, np.int64(record["time_ns"]), np.int64(record["extra"]))
-    hot["volume"] = min(np.int64(hot["volume"]) + np.int64(record["size"]), np.int64(VOLUME_MAX))
+    key = _key_of(hot, record, buffer)
+    if key != 0 and (is_recent(tape, key) or is_kept(warm, price, key)):
+        partition["ticks_duplicate"] += 1
+        return
+    _take(hot, tape, record, key)
     see_price(warm, np.int64(UP), price, key)
     see_price(warm, np.int64(DOWN), price, key)
     cut_band(hot, warm)
