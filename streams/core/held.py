@@ -25,7 +25,7 @@ from streams.core.layout import (
     TRIGGER_REOPEN_GAP,
     UP,
 )
-from streams.core.recent import is_trade, median_price
+from streams.core.recent import has_median, is_median_below, is_trade
 from streams.core.rows import HELD_PRINTS_MAX
 from streams.core.world import Row, World
 
@@ -33,20 +33,24 @@ from streams.core.world import Row, World
 @njit
 def unbelievable_side(world: World, row: Row, price: int) -> int:
     """Return the side on which a price is too far out to be believed at once, or -1."""
-    band = np.int64(world.rules["bad_print_bps"])
-    if band == 0 or world.trade["kind"] == TRIGGER_REOPEN_GAP:
+    if world.trade["kind"] == TRIGGER_REOPEN_GAP:
         return np.int64(-1)
-    is_high = is_beyond(price, extreme_of(row.warm, np.int64(UP)), np.int64(UP))
-    is_low = is_beyond(price, extreme_of(row.warm, np.int64(DOWN)), np.int64(DOWN))
-    if not is_high and not is_low:
+    return far_out_side(row.hot, row.warm, row.tape, price, np.int64(world.rules["bad_print_bps"]))
+
+
+@njit
+def far_out_side(hot: np.void, warm: np.void, tape: np.void, price: int, band: int) -> int:
+    """Return the side on which a price is a new extreme and more than a band of basis points from usual, or -1."""
+    if band == 0 or not has_median(hot, warm):
         return np.int64(-1)
-    usual = median_price(row.hot, row.warm, row.tape)
-    if usual == 0:
-        return np.int64(-1)
-    if is_high and price > scaled_floor(usual, 10_000 + band, np.int64(10_000)):
-        return np.int64(UP)
-    if is_low and price < scaled_ceil(usual, 10_000 - band, np.int64(10_000)):
-        return np.int64(DOWN)
+    if is_beyond(price, extreme_of(warm, np.int64(UP)), np.int64(UP)):
+        nearest = scaled_ceil(price, np.int64(10_000), 10_000 + band)
+        if is_median_below(hot, tape, nearest):
+            return np.int64(UP)
+    if is_beyond(price, extreme_of(warm, np.int64(DOWN)), np.int64(DOWN)) and band < 10_000:
+        nearest = scaled_floor(price, np.int64(10_000), 10_000 - band)
+        if not is_median_below(hot, tape, nearest + 1):
+            return np.int64(DOWN)
     return np.int64(-1)
 
 

@@ -159,7 +159,7 @@ def find_row(
         third: Its next eight.
         fourth: Its last eight.
     """
-    slot = _hash(first, second, third, fourth) & mask
+    slot = first_slot(mask, first, second, third, fourth)
     while True:
         row = int(slots[slot])
         if row < 0:
@@ -170,13 +170,19 @@ def find_row(
         slot = (slot + 1) & mask
 
 
+@inlined
+def first_slot(mask: int, first: int, second: int, third: int, fourth: int) -> int:
+    """Return where `find_row` begins to look for an id."""
+    return _hash(first, second, third, fourth) & mask
+
+
 @njit
 def insert_rows(slots: npt.NDArray[np.int32], keys: npt.NDArray[np.int64], start: int, stop: int) -> None:
     """Enter the rows from start to stop into the hash table, which has free slots for them."""
     mask = slots.size - 1
     for row in range(start, stop):
         key = row * ID_WORDS
-        slot = _hash(int(keys[key]), int(keys[key + 1]), int(keys[key + 2]), int(keys[key + 3])) & mask
+        slot = first_slot(mask, int(keys[key]), int(keys[key + 1]), int(keys[key + 2]), int(keys[key + 3]))
         while slots[slot] >= 0:
             slot = (slot + 1) & mask
         slots[slot] = row

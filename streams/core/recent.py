@@ -11,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from streams.core.compiled import allocating, njit
+from streams.core.compiled import njit
 from streams.core.layout import FIRST_CLOSE
-from streams.core.rows import PRINTS, RECENT_IDS
+from streams.core.rows import PRICE_NEVER, PRINTS, RECENT_IDS
 from streams.core.words import Bytes, pointer_to, word_at
 from streams.core.world import Row
 
@@ -138,21 +138,33 @@ def take_print(hot: np.void, warm: np.void, tape: np.void, number: int) -> None:
     warm["prints_from"] = oldest
 
 
-@allocating
-def median_price(hot: np.void, warm: np.void, tape: np.void) -> int:
-    """Return the median of the latest MEDIAN_PRINTS trades, the mean of the middle two rounded down; 0 with fewer."""
-    prints = np.int64(hot["prints"])
-    if prints - oldest_print(hot, warm) < MEDIAN_PRINTS:
-        return np.int64(0)
-    ordered = np.empty(MEDIAN_PRINTS, np.int64)
+@njit
+def has_median(hot: np.void, warm: np.void) -> bool:
+    """Return whether as many trades are kept as the median is taken of."""
+    return np.int64(hot["prints"]) - oldest_print(hot, warm) >= MEDIAN_PRINTS
+
+
+@njit
+def is_median_below(hot: np.void, tape: np.void, limit: int) -> bool:
+    """Return whether the median of the latest MEDIAN_PRINTS trades is below a limit.
+
+    The median is the mean of the middle two, rounded down. Counting says it without sorting: only where as many trades
+    are below the limit as are not, the middle two have to be known.
+    """
+    newest = np.int64(hot["prints"]) - 1
+    below = np.int64(0)
+    highest_below = np.int64(0)
+    lowest_above = np.int64(PRICE_NEVER)
     for index in range(MEDIAN_PRINTS):
-        price = np.int64(tape["print"][(prints - 1 - index) & (PRINTS - 1)]["price"])
-        at = index
-        while at > 0 and ordered[at - 1] > price:
-            ordered[at] = ordered[at - 1]
-            at -= 1
-        ordered[at] = price
-    return (ordered[MEDIAN_PRINTS // 2 - 1] + ordered[MEDIAN_PRINTS // 2]) // 2
+        price = np.int64(tape["print"][(newest - index) & (PRINTS - 1)]["price"])
+        if price < limit:
+            below += 1
+            highest_below = max(highest_below, price)
+        else:
+            lowest_above = min(lowest_above, price)
+    if below != MEDIAN_PRINTS // 2:
+        return below > MEDIAN_PRINTS // 2
+    return (highest_below + lowest_above) // 2 < limit
 
 
 @njit

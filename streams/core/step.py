@@ -18,6 +18,7 @@ from streams.core.compiled import inlined, njit
 from streams.core.corrections import fold_cancel, fold_corrected, session_of
 from streams.core.extremes import extreme_of, is_kept, see_price
 from streams.core.guard import withhold
+from streams.core.held import far_out_side
 from streams.core.late import fold_late
 from streams.core.layout import (
     DOWN,
@@ -122,6 +123,7 @@ def step(
     rows = Rows(hot_rows, warm_rows, cold_rows, tapes, rings, order, markets)
     refused = np.int64(0)
     skew_ns = np.int64(rules["skew_ns"])
+    bad_print_bps = np.int64(rules["bad_print_bps"])
     is_replay = partition["mode"] == MODE_REPLAY
     index = np.int64(start)
     last = np.int64(len(records)) - 1
@@ -151,7 +153,7 @@ def step(
                 reason = np.int64(REJECT_FUTURE_TIME)
             elif _is_in_band(hot, record):
                 _fold_in_band(partition, hot, tapes[number], record, buffer)
-            elif _is_near_band(hot, warm_rows[number], record):
+            elif _is_near_band(hot, warm_rows[number], tapes[number], record, bad_print_bps):
                 _fold_near_band(partition, hot, warm_rows[number], tapes[number], record, buffer)
             else:
                 _fold_tick(world, rows, number, record, buffer)
@@ -231,16 +233,19 @@ def _take(hot: np.void, tape: np.void, record: np.void, key: int) -> None:
     hot["volume"] = min(np.int64(hot["volume"]) + np.int64(record["size"]), np.int64(VOLUME_MAX))
 
 
-# Whether a tick moves no machine and makes no new extreme, but may belong to the best prices of a side.
+# Whether a tick moves no machine, but may belong to the best prices of a side. A new extreme has to be believed, too.
 @njit
-def _is_near_band(hot: np.void, warm: np.void, record: np.void) -> bool:
+def _is_near_band(hot: np.void, warm: np.void, tape: np.void, record: np.void, bad_print_bps: int) -> bool:
     price = np.int64(record["price"])
-    return (
-        warm["rule_low"] < price < warm["rule_high"]
-        and hot["segment_open_ns"] <= record["time_ns"] < hot["segment_close_ns"]
-        and record["eligible"] & (ELIGIBLE_PLAIN | LAST_CONDITIONAL) == ELIGIBLE_PLAIN
-        and extreme_of(warm, np.int64(DOWN)) <= price <= extreme_of(warm, np.int64(UP))
-    )
+    if not warm["rule_low"] < price < warm["rule_high"]:
+        return False
+    if not hot["segment_open_ns"] <= record["time_ns"] < hot["segment_close_ns"]:
+        return False
+    if record["eligible"] & (ELIGIBLE_PLAIN | LAST_CONDITIONAL) != ELIGIBLE_PLAIN:
+        return False
+    if extreme_of(warm, np.int64(DOWN)) <= price <= extreme_of(warm, np.int64(UP)):
+        return True
+    return warm["guarded"] == 0 and far_out_side(hot, warm, tape, price, bad_print_bps) < 0
 
 
 # As in the band, and the best prices, whose ids are known longer than those of the others. No row is handed on:
