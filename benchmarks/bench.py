@@ -23,7 +23,7 @@ from benchmarks.answers import Breakouts, Oracle, RunningMaximum, judge
 from benchmarks.broker import measured_broker
 from benchmarks.contest import ContestantFailed, Timing, running
 from benchmarks.contestants import BINARY, BREAKOUTS, CONTESTANTS, FULL, RUNNING_MAXIMUM, Contestant, Entry
-from benchmarks.loader import publish
+from benchmarks.loader import PARTS, TRADES, publish
 from benchmarks.outputs import make_topic, read_answers, remove_topics
 from benchmarks.progress import end_in_order, other_work, say
 from benchmarks.results import Result
@@ -67,7 +67,7 @@ class Field:
                 workload,
                 markets,
                 say,
-                trades_only=job != BREAKOUTS,
+                parts=PARTS if job == BREAKOUTS else [TRADES],
                 observe=self.oracle.observe,
             )
         )

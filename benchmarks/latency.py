@@ -48,6 +48,7 @@ SESSIONS: Final = 262
 SIGNALS: Final = "signals.breakouts.v1"
 TAIL_SECONDS: Final = 60.0  # a backlog is waited for, so that it does not delay the next measurement
 SETTLE_SECONDS: Final = 2.0
+WARM_UP_LOAD: Final = 0.5
 FLOOR: Final = 0.97  # below this share of the rate asked for, the generator or the broker was the limit
 PREFIX: Final = "latency."
 TABLE_HEAD: Final = (
@@ -151,7 +152,9 @@ async def measure_ours(bootstrap: str, market: Market, options: argparse.Namespa
             with receiving(bootstrap, prefix + SIGNALS, market.partitions) as receiver:
                 rate = options.rate or await _held(generator, market, run.port, prefix + TICKS_TOPIC)
                 print(f"{label}: full rate {rate:,.0f}/s, held", flush=True)
-                number = 0
+                # The broker has written no signal yet: its code for that is compiled while these are on their way.
+                await _measure(generator, receiver, market, market.in_all, 0, rate * WARM_UP_LOAD)
+                number = 1
                 for where, instruments in (("one partition", market.in_one), ("all partitions", market.in_all)):
                     for load in options.loads:
                         row = await _measure(generator, receiver, market, instruments, number, rate * load)
@@ -196,6 +199,8 @@ async def measure_kafka_streams(bootstrap: str, market: Market, options: argpars
                 label = "Kafka Streams, exactly once"
                 print(f"{label}: full rate {rate:,.0f}/s over {timing.records:,} records", flush=True)
                 with receiving(bootstrap, output, market.partitions) as receiver:
+                    others = [probe for probe in market.in_one if probe not in market.in_all]
+                    await _measure(generator, receiver, market, others, 0, rate * WARM_UP_LOAD, is_open=True)
                     row = await _measure(generator, receiver, market, market.in_all, 0, rate * 0.5, is_open=True)
     remove_topics(bootstrap, lambda name: name.startswith(f"{PREFIX}streams"))
     found = Row("Kafka Streams, exactly once", "all partitions", 0.5, *row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,10 @@ from streams.core.sessions import Markets
 
 BATCH_BYTES: Final = 1_000_000
 BATCHES_IN_FLIGHT: Final = 16
+BARS: Final = "bars"
+TRADES: Final = "trades"
+CLOCKS: Final = "clocks"
+PARTS: Final = (BARS, TRADES, CLOCKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ async def publish(
     *,
     compression: str | None = None,
     batch_records: int | None = None,
-    trades_only: bool = False,
+    parts: Collection[str] = PARTS,
     observe: Callable[[bytes], None] | None = None,
 ) -> Published:
     """Publish the history and the session.
@@ -105,7 +109,7 @@ async def publish(
         progress: Told what is being done.
         compression: Codec of the batches.
         batch_records: Most records in a batch of the session; as many as fit when None.
-        trades_only: Publish neither bars nor clock records.
+        parts: Which of bars, trades and clocks to publish.
         observe: Given the value of every bar and trade, in order.
     """
     producer = AIOKafkaProducer(
@@ -114,30 +118,42 @@ async def publish(
     await producer.start()
     try:
         loader = Loader(producer, topic, partitions)
-        if not trades_only:
+        if BARS in parts:
             progress(f"publishing {workload.bars:,} bars")
             await _append_all(loader, bars(workload, markets), observe)
         history = loader.records
         loader = Loader(producer, topic, partitions, batch_records=batch_records)
-        count = workload.first or workload.ticks
-        progress(f"publishing {count:,} ticks")
-        pending = [] if trades_only else clocks(workload, markets)
-        fed = 0
-        for chunk in ticks(workload, markets):
-            for key, value, said in zip(chunk.keys, chunk.values, chunk.said or chunk.values, strict=True):
-                while pending and pending[0][0] <= fed:
-                    await loader.append(None, pending.pop(0)[1])
-                await loader.append(key, value)
-                fed += 1
-                if observe is not None:
-                    observe(said)
-            progress(f"published {fed:,} of {count:,} ticks")
-        for _, value in pending:
-            await loader.append(None, value)
-        await loader.flush()
+        if TRADES in parts:
+            pending = clocks(workload, markets) if CLOCKS in parts else []
+            await _append_session(loader, workload, markets, pending, progress, observe)
     finally:
         await producer.stop()
     return Published(history, loader.records)
+
+
+async def _append_session(
+    loader: Loader,
+    workload: Workload,
+    markets: Markets,
+    pending: list[tuple[int, bytes]],
+    progress: Callable[[str], None],
+    observe: Callable[[bytes], None] | None,
+) -> None:
+    count = workload.first or workload.ticks
+    progress(f"publishing {count:,} ticks")
+    fed = 0
+    for chunk in ticks(workload, markets):
+        for key, value, said in zip(chunk.keys, chunk.values, chunk.said or chunk.values, strict=True):
+            while pending and pending[0][0] <= fed:
+                await loader.append(None, pending.pop(0)[1])
+            await loader.append(key, value)
+            fed += 1
+            if observe is not None:
+                observe(said)
+        progress(f"published {fed:,} of {count:,} ticks")
+    for _, value in pending:
+        await loader.append(None, value)
+    await loader.flush()
 
 
 async def _append_all(loader: Loader, chunks: Iterable[Chunk], observe: Callable[[bytes], None] | None) -> None:

@@ -27,7 +27,7 @@ from streams.kafka.embedded import find_free_port
 SAMPLE_SECONDS: Final = 0.1  # a scrape takes the worker some milliseconds
 OPENING_SHARE: Final = 0.1
 STALL_SECONDS_MAX: Final = 120.0
-STOP_SECONDS_MAX: Final = 30.0
+STOP_SECONDS_MAX: Final = 60.0  # in good order it writes a snapshot of everything
 TICKS_TOPIC: Final = "market.ticks.v1"
 COMMAND: Final = (str(Path(sys.executable).parent / "fiftytwo"),)
 
@@ -111,17 +111,34 @@ def worker_run(
     environment: dict[str, str], published: Published, progress: Callable[[str], None], *, cores: set[int]
 ) -> Iterator[Run]:
     """Run a worker until it has read everything; it goes on running inside the `with` block."""
-    port = find_free_port()
-    prefix = environment.get("FIFTYTWO_KAFKA_PREFIX", "")
-    whole = os.environ | environment | {"FIFTYTWO_WEB_PORT": str(port)}
-    with _worker([*COMMAND, "worker"], whole, cores) as process:
-        samples = list(_samples(process, port, prefix + TICKS_TOPIC, published, progress))
+    with _reading(environment, cores) as (process, port):
+        samples = list(_samples(process, port, _topic(environment), published, progress))
         yield _summary(samples, published, _peak_memory(process, samples), port)
+
+
+def read_history(
+    environment: dict[str, str], published: Published, progress: Callable[[str], None], *, cores: set[int]
+) -> None:
+    """Let a worker read what was published and end in good order: the next one starts from its snapshots."""
+    with _reading(environment, cores) as (process, port):
+        for _ in _samples(process, port, _topic(environment), published, progress):
+            pass
 
 
 def consumed(port: int, topic: str) -> float:
     """Return how many records of a topic a running worker has read since it is live, 0 where it does not answer."""
     return (_scrape(port) or {}).get(f"fiftytwo_records_consumed_total/{topic}", 0.0)
+
+
+def _topic(environment: dict[str, str]) -> str:
+    return environment.get("FIFTYTWO_KAFKA_PREFIX", "") + TICKS_TOPIC
+
+
+@contextmanager
+def _reading(environment: dict[str, str], cores: set[int]) -> Iterator[tuple[psutil.Process, int]]:
+    port = find_free_port()
+    with _worker([*COMMAND, "worker"], os.environ | environment | {"FIFTYTWO_WEB_PORT": str(port)}, cores) as process:
+        yield process, port
 
 
 @contextmanager

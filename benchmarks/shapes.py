@@ -1,8 +1,9 @@
 """How the cost of a tick grows: one direction at a time, the worker on a real Apache Kafka, held to one core.
 
+A worker reads the history and ends in good order; the next one starts from its snapshots and reads the session alone.
 The figure is CPU time of the worker a tick, because it holds on a busy machine too. It begins when every partition is
-past its bars and a tenth of its trades: the first trade of an instrument works out its levels from a year of bars,
-which is paid once a session.
+past a tenth of its trades: the first trade of an instrument works out its levels from a year of bars, which is paid
+once a session.
 """
 
 from __future__ import annotations
@@ -14,16 +15,25 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from benchmarks.broker import measured_broker
 from benchmarks.chart import Group, bars_svg
-from benchmarks.loader import publish
+from benchmarks.loader import BARS, CLOCKS, TRADES, Published, publish
 from benchmarks.outputs import remove_topics
 from benchmarks.progress import end_in_order, other_work, say
-from benchmarks.running import TICKS_TOPIC, Run, apply_topics, warm_up, worker_environment, worker_run
+from benchmarks.running import (
+    TICKS_TOPIC,
+    Run,
+    apply_topics,
+    read_history,
+    warm_up,
+    worker_environment,
+    worker_run,
+)
 from benchmarks.workload import MIC, Workload
 from streams.calendars import load_markets
 from streams.core.sessions import Markets
@@ -42,7 +52,12 @@ class Shape:
     workload: Workload
     compression: str | None = None
     batch_records: int | None = None
-    settings: dict[str, str] = field(default_factory=dict)
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def work(self) -> tuple[object, ...]:
+        """What is measured: two directions may share a point."""
+        return self.workload, self.compression, self.batch_records, self.settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,57 +76,57 @@ class Point:
     memory_bytes_max: int
 
 
-def shapes(base: Workload, *, small_ticks: int) -> list[Shape]:
-    """Return every point that is measured. The first is the one that all others differ from in one thing."""
-    points = [Shape("instruments", f"{base.instruments:,}", base)]
+def shapes(base: Workload, *, small_ticks: int, settled_ticks: int) -> list[Shape]:
+    """Return every point that is measured; the first of a direction is the one that the others differ from."""
+    settled = replace(base, settled=True, ticks=settled_ticks)
+    counts = [base.instruments * factor for factor in (1, 5, 25)]
+    points = [Shape("instruments, mid-session", f"{count:,}", replace(settled, instruments=count)) for count in counts]
+    points.append(Shape("window, mid-session", "52 weeks", settled))
     points += [
-        Shape("instruments", f"{count:,}", replace(base, instruments=count))
-        for count in (base.instruments * 5, base.instruments * 25)
-    ]
-    windows = ((21, "20s"), (127, "126s"))
-    points += [
-        Shape("window", f"{sessions - 1} sessions", replace(base, history_sessions=sessions),
-              settings={"RULES_LOOKBACK": lookback})
-        for sessions, lookback in windows
+        Shape("window, mid-session", f"{sessions - 1} sessions", replace(settled, history_sessions=sessions),
+              settings=(("RULES_LOOKBACK", lookback),))
+        for sessions, lookback in ((127, "126s"), (21, "20s"))
     ]  # fmt: skip
+    points += [Shape("instruments, from the open", f"{count:,}", replace(base, instruments=count)) for count in counts]
     points += [
+        Shape("record", "JSON", base),
         Shape("record", "JSON with conditions and ids", replace(base, full=True)),
         Shape("record", "binary", replace(base, binary=True)),
+        Shape("codec", "none", base),
+        Shape("codec", "lz4", base, compression="lz4"),
+        Shape("codec", "zstd", base, compression="zstd"),
     ]
-    points += [Shape("codec", codec, base, compression=codec) for codec in ("lz4", "zstd")]
     few = replace(base, ticks=small_ticks)
     points += [
+        Shape("batch", "a megabyte", base),
         Shape("batch", "1,000 records", base, batch_records=1_000),
         Shape("batch", "100 records", few, batch_records=100),
         Shape("batch", "10 records", few, batch_records=10),
     ]
     every = 100
     busy = replace(few, breakout_every=every, instruments=max(base.instruments, small_ticks // every))
-    points += [
+    return [
+        *points,
+        Shape("load", "even", base),
         Shape("load", "market open: 90 % on 5 %", replace(base, crowded=True)),
         Shape("load", "a breakout in every 100 ticks", busy),
     ]
-    return points
 
 
 def measure(bootstrap: str, shape: Shape, markets: Markets, partitions: int) -> Point:
     """Publish one shape, let a new worker read it, and remove it."""
-    environment = worker_environment(bootstrap, partitions, KAFKA_PREFIX=PREFIX, **shape.settings)
+    environment = worker_environment(bootstrap, partitions, KAFKA_PREFIX=PREFIX, **dict(shape.settings))
     apply_topics(environment)
+    cores = {(os.cpu_count() or 1) - 1}
+    load = partial(publish, bootstrap, PREFIX + TICKS_TOPIC, partitions, shape.workload, markets, say)
     try:
-        published = asyncio.run(
-            publish(
-                bootstrap,
-                PREFIX + TICKS_TOPIC,
-                partitions,
-                shape.workload,
-                markets,
-                say,
-                compression=shape.compression,
-                batch_records=shape.batch_records,
-            )
+        history = asyncio.run(load(parts=[BARS]))
+        read_history(environment, history, say, cores=cores)
+        session = asyncio.run(
+            load(parts=[TRADES, CLOCKS], compression=shape.compression, batch_records=shape.batch_records)
         )
-        with worker_run(environment, published, say, cores={(os.cpu_count() or 1) - 1}) as run:
+        published = Published(history.history, session.session)
+        with worker_run(environment, published, say, cores=cores) as run:
             return _point(shape, run)
     finally:
         remove_topics(bootstrap, lambda name: name.startswith(PREFIX))
@@ -135,18 +150,24 @@ def main() -> int:
     end_in_order()
     markets = load_markets([MIC])
     base = Workload(instruments=options.instruments, ticks=options.ticks, history_sessions=options.sessions)
-    chosen = shapes(base, small_ticks=min(options.ticks, options.small_ticks))
-    if options.only:
-        chosen = [chosen[0], *(shape for shape in chosen[1:] if shape.direction in options.only)]
+    small, settled = min(options.ticks, options.small_ticks), max(options.ticks, options.settled_ticks)
+    chosen = [
+        shape
+        for shape in shapes(base, small_ticks=small, settled_ticks=settled)
+        if not options.only or any(shape.direction.startswith(name) for name in options.only)
+    ]
     machine = f"{platform.machine()}, {os.cpu_count()} cores shared by broker and worker{other_work()}"
     print(machine, flush=True)
     points: list[Point] = []
+    known: dict[object, Point] = {}
     warm_up()
     try:
         with measured_broker() as broker:
             for shape in chosen:
                 say(f"{shape.direction}: {shape.label}")
-                points.append(measure(broker.bootstrap, shape, markets, options.partitions))
+                if shape.work not in known:
+                    known[shape.work] = measure(broker.bootstrap, shape, markets, options.partitions)
+                points.append(replace(known[shape.work], direction=shape.direction, label=shape.label))
                 print(f"{shape.direction}: {line(points[-1], points[-1].cpu_ns)}", flush=True)
     except ApacheUnavailable as missing:
         print(missing, file=sys.stderr)
@@ -172,20 +193,17 @@ def _point(shape: Shape, run: Run) -> Point:
 
 
 def by_direction(points: Sequence[Point]) -> dict[str, list[Point]]:
-    """Return the points of every direction, the base first in each."""
-    base = points[0]
+    """Return the points of every direction, in their order."""
     found: dict[str, list[Point]] = {}
     for point in points:
-        some = found.setdefault(point.direction, [] if point.direction == base.direction else [base])
-        some.append(point)
+        found.setdefault(point.direction, []).append(point)
     return found
 
 
 def _curves(points: Sequence[Point]) -> str:
     lines = ["", "CPU time of the worker a tick"]
-    base = points[0]
     for direction, some in by_direction(points).items():
-        lines += ["", f"{direction} (the first line is the base: {base.label} instruments, plain JSON, large batches)"]
+        lines += ["", direction]
         greatest = max(point.cpu_ns for point in some)
         lines += [line(point, greatest) for point in some]
     return "\n".join(lines)
@@ -196,11 +214,10 @@ def _write(points: Sequence[Point], machine: str, options: argparse.Namespace) -
         Group(
             direction,
             "ns of CPU time a tick",
-            [(point.label if point is not points[0] else f"base: {point.label} instruments", point.cpu_ns, False)
-             for point in some],
+            [(point.label, point.cpu_ns, False) for point in some],
         )
         for direction, some in by_direction(points).items()
-    ]  # fmt: skip
+    ]
     for file in (options.json, options.chart):
         file.parent.mkdir(parents=True, exist_ok=True)
     report = {"machine": machine, "points": [asdict(point) for point in points]}
@@ -213,6 +230,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shapes", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--ticks", type=int, default=6_000_000)
     parser.add_argument("--small-ticks", type=int, default=1_000_000, help="for small batches, which take long to fill")
+    parser.add_argument("--settled-ticks", type=int, default=8_000_000, help="for the middle of a session, at least")
     parser.add_argument("--instruments", type=int, default=2_000)
     parser.add_argument("--sessions", type=int, default=262, help="daily bars of each instrument")
     parser.add_argument("--partitions", type=int, default=4)

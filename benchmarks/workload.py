@@ -19,6 +19,9 @@ from streams.core.units import format_date, format_time, parse_date
 MIC: Final = "XNYS"
 SESSION_DATE: Final = "2025-09-29"
 DAILY_DEVIATION: Final = 0.02
+SETTLED_DEVIATION: Final = 0.001
+SETTLED_EDGES: Final = (0.012, 0.013, 0.014, 0.015)  # as many best prices as are kept
+SETTLED_OPENING: Final = tuple(side * edge for edge in SETTLED_EDGES for side in (1, -1))
 CHUNK: Final = 100_000  # records generated at once, a bound for memory
 NS_SECOND: Final = 1_000_000_000
 BINARY: Final = np.dtype(
@@ -39,6 +42,8 @@ class Workload:
         full: Trades name their conditions, tape, venue and trade id too.
         binary: Trades are fixed-width, 32 bytes each, as `schemas/` describes them.
         crowded: Nine trades of ten are in one instrument of twenty, as at a market's open.
+        settled: The first trades of each instrument are its best prices of the day; what follows stays between them, as
+            it mostly does in the middle of a session.
         breakout_every: Each so many trades one is a first breakout of an instrument; 0 leaves it to chance.
         seed: Of all random draws.
     """
@@ -51,6 +56,7 @@ class Workload:
     full: bool = False
     binary: bool = False
     crowded: bool = False
+    settled: bool = False
     breakout_every: int = 0
     seed: int = 42
 
@@ -184,10 +190,20 @@ def _walk(workload: Workload, span_ns: int) -> tuple[np.ndarray, np.ndarray, np.
     last_close = np.log(history[3, -1])
     cents = np.empty(workload.ticks, np.int64)
     cents[order] = np.maximum(np.rint(np.exp(last_close[grouped] + total - before[grouped])), 1)
+    if workload.settled:
+        cents = _settled(workload, instrument, history[3, -1])
     if workload.breakout_every:
         breakouts = slice(None, None, workload.breakout_every)
         cents[breakouts] = history[1].max(axis=0)[instrument[breakouts]] + 1
     return instrument, cents, times
+
+
+# Prices of a session whose best prices came first.
+def _settled(workload: Workload, instrument: np.ndarray, last_close: np.ndarray) -> np.ndarray:
+    random = np.random.default_rng(workload.seed + 3)
+    moves = np.clip(random.normal(0, SETTLED_DEVIATION, workload.ticks), -SETTLED_EDGES[0], SETTLED_EDGES[0])
+    moves[: workload.instruments * len(SETTLED_OPENING)] = np.repeat(SETTLED_OPENING, workload.instruments)
+    return np.maximum(np.rint(last_close[instrument] * (1 + moves)), 1).astype(np.int64)
 
 
 # The instrument of every trade.
@@ -197,6 +213,10 @@ def _traded(workload: Workload, random: np.random.Generator) -> np.ndarray:
         few = max(1, workload.instruments // 20)
         is_crowd = random.random(workload.ticks) < 0.9
         instrument[is_crowd] = random.integers(0, few, int(is_crowd.sum()), dtype=np.int32)
+    if workload.settled:
+        opening = workload.instruments * len(SETTLED_OPENING)
+        assert opening <= workload.ticks, "expected trades enough for every instrument's best prices"
+        instrument[:opening] = np.tile(np.arange(workload.instruments), len(SETTLED_OPENING))
     if workload.breakout_every:
         count = len(range(0, workload.ticks, workload.breakout_every))
         assert count <= workload.instruments, "expected an instrument for each breakout: it has one a session and side"
