@@ -15,6 +15,7 @@ from streams.core.sessions import Markets
 
 BATCH_BYTES: Final = 1_000_000
 BATCHES_IN_FLIGHT: Final = 16
+HELD_MS_MAX: Final = 600_000
 BARS: Final = "bars"
 TRADES: Final = "trades"
 CLOCKS: Final = "clocks"
@@ -94,7 +95,6 @@ async def publish(
     progress: Callable[[str], None],
     *,
     compression: str | None = None,
-    batch_records: int | None = None,
     parts: Collection[str] = PARTS,
     observe: Callable[[bytes], None] | None = None,
 ) -> Published:
@@ -108,7 +108,6 @@ async def publish(
         markets: Hours of the market.
         progress: Told what is being done.
         compression: Codec of the batches.
-        batch_records: Most records in a batch of the session; as many as fit when None.
         parts: Which of bars, trades and clocks to publish.
         observe: Given the value of every bar and trade, in order.
     """
@@ -122,13 +121,56 @@ async def publish(
             progress(f"publishing {workload.bars:,} bars")
             await _append_all(loader, bars(workload, markets), observe)
         history = loader.records
-        loader = Loader(producer, topic, partitions, batch_records=batch_records)
+        loader = Loader(producer, topic, partitions)
         if TRADES in parts:
             pending = clocks(workload, markets) if CLOCKS in parts else []
             await _append_session(loader, workload, markets, pending, progress, observe)
     finally:
         await producer.stop()
     return Published(history, loader.records)
+
+
+class HeldSession:
+    """A session in the topic that a committed reader does not see before it is released: all of it at once."""
+
+    def __init__(self, producer: AIOKafkaProducer, records: list[int]) -> None:
+        self._producer = producer
+        self.records = records
+        """How many of trades and clocks each partition has."""
+
+    async def release(self) -> None:
+        """Let it be read."""
+        await self._producer.commit_transaction()
+
+    async def close(self) -> None:
+        """End the producer, and with it what is still held."""
+        await self._producer.stop()
+
+
+async def hold_session(
+    bootstrap: str,
+    topic: str,
+    partitions: int,
+    workload: Workload,
+    markets: Markets,
+    progress: Callable[[str], None],
+    *,
+    compression: str | None = None,
+    batch_records: int | None = None,
+) -> HeldSession:
+    """Publish trades and clocks in one transaction that is left open; `batch_records` at most in a batch."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        max_batch_size=BATCH_BYTES,
+        compression_type=compression,
+        transactional_id=f"{topic}-session",
+        transaction_timeout_ms=HELD_MS_MAX,
+    )
+    await producer.start()
+    await producer.begin_transaction()
+    loader = Loader(producer, topic, partitions, batch_records=batch_records)
+    await _append_session(loader, workload, markets, clocks(workload, markets), progress, None)
+    return HeldSession(producer, loader.records)
 
 
 async def _append_session(

@@ -25,6 +25,7 @@ from streams.core.sessions import Markets
 from streams.kafka.embedded import find_free_port
 
 SAMPLE_SECONDS: Final = 0.1  # a scrape takes the worker some milliseconds
+RELEASE_SECONDS: Final = 0.02
 OPENING_SHARE: Final = 0.1
 STALL_SECONDS_MAX: Final = 120.0
 STOP_SECONDS_MAX: Final = 60.0  # in good order it writes a snapshot of everything
@@ -108,10 +109,28 @@ def apply_topics(environment: dict[str, str]) -> None:
 
 @contextmanager
 def worker_run(
-    environment: dict[str, str], published: Published, progress: Callable[[str], None], *, cores: set[int]
+    environment: dict[str, str],
+    published: Published,
+    progress: Callable[[str], None],
+    *,
+    cores: set[int],
+    release: Callable[[], None] | None = None,
 ) -> Iterator[Run]:
-    """Run a worker until it has read everything; it goes on running inside the `with` block."""
+    """Run a worker until it has read everything; it goes on running inside the `with` block.
+
+    Args:
+        environment: Of the worker.
+        published: What it is to read.
+        progress: Told how far it is.
+        cores: What it may use.
+        release: Called when the worker has taken every partition over, to let it read a session that is held.
+    """
     with _reading(environment, cores) as (process, port):
+        if release is not None:
+            lags = [f"fiftytwo_lag_records/{_topic(environment)}/{number}" for number in range(len(published.session))]
+            _wait(process, port, lambda metrics: all(lag in metrics for lag in lags))
+            release()
+            _wait(process, port, lambda metrics: all(metrics.get(lag, 0.0) > 0 for lag in lags))
         samples = list(_samples(process, port, _topic(environment), published, progress))
         yield _summary(samples, published, _peak_memory(process, samples), port)
 
@@ -161,6 +180,14 @@ def _worker(command: list[str], environment: dict[str, str], cores: set[int]) ->
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _wait(process: psutil.Process, port: int, is_met: Callable[[dict[str, float]], bool]) -> None:
+    deadline = time.monotonic() + STALL_SECONDS_MAX
+    while not is_met(_scrape(port) or {}):
+        if time.monotonic() > deadline or not process.is_running():
+            raise RuntimeError("expected the worker to take its partitions over and read, found that it did not")
+        time.sleep(RELEASE_SECONDS)
 
 
 def _samples(

@@ -16,13 +16,12 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from benchmarks.broker import measured_broker
 from benchmarks.chart import Group, bars_svg
-from benchmarks.loader import BARS, CLOCKS, TRADES, Published, publish
+from benchmarks.loader import BARS, Published, hold_session, publish
 from benchmarks.outputs import remove_topics
 from benchmarks.progress import end_in_order, other_work, say
 from benchmarks.running import (
@@ -118,16 +117,20 @@ def measure(bootstrap: str, shape: Shape, markets: Markets, partitions: int) -> 
     environment = worker_environment(bootstrap, partitions, KAFKA_PREFIX=PREFIX, **dict(shape.settings))
     apply_topics(environment)
     cores = {(os.cpu_count() or 1) - 1}
-    load = partial(publish, bootstrap, PREFIX + TICKS_TOPIC, partitions, shape.workload, markets, say)
+    place = (bootstrap, PREFIX + TICKS_TOPIC, partitions, shape.workload, markets, say)
     try:
-        history = asyncio.run(load(parts=[BARS]))
-        read_history(environment, history, say, cores=cores)
-        session = asyncio.run(
-            load(parts=[TRADES, CLOCKS], compression=shape.compression, batch_records=shape.batch_records)
-        )
-        published = Published(history.history, session.session)
-        with worker_run(environment, published, say, cores=cores) as run:
-            return _point(shape, run)
+        with asyncio.Runner() as runner:
+            history = runner.run(publish(*place, parts=[BARS]))
+            read_history(environment, history, say, cores=cores)
+            held = runner.run(hold_session(*place, compression=shape.compression, batch_records=shape.batch_records))
+            published = Published(history.history, held.records)
+            try:
+                with worker_run(
+                    environment, published, say, cores=cores, release=lambda: runner.run(held.release())
+                ) as run:
+                    return _point(shape, run)
+            finally:
+                runner.run(held.close())
     finally:
         remove_topics(bootstrap, lambda name: name.startswith(PREFIX))
 

@@ -19,8 +19,8 @@ from streams.core.units import format_date, format_time, parse_date
 MIC: Final = "XNYS"
 SESSION_DATE: Final = "2025-09-29"
 DAILY_DEVIATION: Final = 0.02
-SETTLED_DEVIATION: Final = 0.001
-SETTLED_EDGES: Final = (0.012, 0.013, 0.014, 0.015)  # as many best prices as are kept
+SETTLED_DEVIATION: Final = 0.0005
+SETTLED_EDGES: Final = (0.003, 0.004, 0.005, 0.006)  # as many best prices as are kept
 SETTLED_OPENING: Final = tuple(side * edge for edge in SETTLED_EDGES for side in (1, -1))
 CHUNK: Final = 100_000  # records generated at once, a bound for memory
 NS_SECOND: Final = 1_000_000_000
