@@ -41,7 +41,7 @@ help:
 	@echo "make bench-latency   from the append of a tick to the receipt of its signal, at three loads"
 	@echo "make bench-cost      what exactly once costs: rate, latency and restart beside at least once; ARGS=--short"
 	@echo "make bench-report    write what the four above measured into the documentation and the README"
-	@echo "make bench-all       bench, bench-latency, bench-shapes and bench-report, fifty minutes on two cores"
+	@echo "make bench-all       all of these, one after the other, an hour and a half on two cores"
 	@echo "make clean           remove the environments and caches of this clone"
 
 demo: warm
@@ -96,7 +96,7 @@ bench-cost: warm $(VENV)/.stamp-test
 
 # One after the other: they would disturb each other. What one of them lacks is told at the end, and written all the same.
 bench-all:
-	@status=0; for part in bench bench-latency bench-shapes bench-report; do \
+	@status=0; for part in bench bench-latency bench-cost bench-shapes bench-report; do \
 		$(MAKE) $$part || status=1; \
 	done; exit $$status
 

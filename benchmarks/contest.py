@@ -40,6 +40,8 @@ class Timing:
     memory_bytes_max: int
     startup_seconds: float
     """From its start to the first record, or to the end of the history."""
+    fold_cpu_seconds: float = 0.0
+    """Of the worker: CPU time of the thread that does all but fetching."""
 
 
 @dataclass(frozen=True, slots=True)

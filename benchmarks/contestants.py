@@ -154,8 +154,8 @@ CONTESTANTS: Final = (
     Contestant(
         "Fiftytwo (running maximum)",
         RUNNING_MAXIMUM,
-        "exactly once, 100 ms",
-        "the product's transport and decoder, a compiled fold; state comes back by reading the log",
+        "output exactly once, 100 ms; state by reading the log again",
+        "the product's transport and decoder, a compiled fold",
         ours,
         one_core=True,
     ),

@@ -157,6 +157,7 @@ async def hold_session(
     *,
     compression: str | None = None,
     batch_records: int | None = None,
+    observe: Callable[[bytes], None] | None = None,
 ) -> HeldSession:
     """Publish trades and clocks in one transaction that is left open; `batch_records` at most in a batch."""
     producer = AIOKafkaProducer(
@@ -169,7 +170,7 @@ async def hold_session(
     await producer.start()
     await producer.begin_transaction()
     loader = Loader(producer, topic, partitions, batch_records=batch_records)
-    await _append_session(loader, workload, markets, clocks(workload, markets), progress, None)
+    await _append_session(loader, workload, markets, clocks(workload, markets), progress, observe)
     return HeldSession(producer, loader.records)
 
 

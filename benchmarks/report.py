@@ -19,7 +19,8 @@ from benchmarks.contestants import BREAKOUTS
 from benchmarks.latency import TABLE_HEAD
 from benchmarks.latency import Row as LatencyRow
 from benchmarks.latency import line as latency_line
-from benchmarks.shapes import Point, by_direction
+from benchmarks.shapes import Point, by_direction, targets
+from benchmarks.stages import profile_text
 
 ROOT: Final = Path(__file__).parent.parent
 BEGIN: Final = "<!-- measured: begin -->"
@@ -58,12 +59,16 @@ def comparison(report: dict[str, Any]) -> str:
     """Return the whole table of a comparison."""
     rounds = max(len(row["rates"]) for row in report["rows"])
     head = ["### Beside the peers", "", f"{report['machine']}; rounds: {rounds}.", ""]
-    return "\n".join([*head, "![Ticks a second](benchmarks.svg)", results.table(report)])
+    lines = [*head, "![Ticks a second](benchmarks.svg)", results.table(report), "", *results.targets(report)]
+    if "profile" in report:
+        text = profile_text([(stage, cost) for stage, cost in report["profile"]])
+        lines += ["", "### Where the time goes", "", "```text", text, "```"]
+    return "\n".join(lines)
 
 
 def short(report: dict[str, Any]) -> str:
     """Return a few lines of a comparison: the 52-week job, and the best of every peer on the other."""
-    rows = [row for row in report["rows"] if row["correct"]]
+    rows = report["rows"]
     lines: list[str] = []
     for title, some in (
         ("52-week job", [row for row in rows if row["job"] == BREAKOUTS]),
@@ -94,14 +99,18 @@ def growth(points: Sequence[Point], machine: str) -> str:
     picture = "![Nanoseconds a tick](benchmark-shapes.svg)"
     lines = ["### How the cost of a tick grows", "", f"{machine}.", "", picture]
     for direction, some in by_direction(points).items():
-        lines += ["", f"| {direction} | ns a tick | ticks/s | signals | peak memory |", "|---|--:|--:|--:|--:|"]
+        lines += [
+            "",
+            f"| {direction} | ns a tick | ticks/s | signals | peak memory | correct |",
+            "|---|--:|--:|--:|--:|---|",
+        ]
         lines += [
             f"| {point.label} | {point.cpu_ns:,.0f} | {point.rate:,} | {point.signals:,} | "
-            f"{point.memory_bytes_max / 1e6:,.0f} MB |"
+            f"{point.memory_bytes_max / 1e6:,.0f} MB | {point.correct} |"
             for point in some
             if point.measured
         ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *targets(points)])
 
 
 def replace_measured(file: Path, text: str) -> None:
@@ -119,6 +128,10 @@ def replace_measured(file: Path, text: str) -> None:
 
 
 def _short_line(row: dict[str, Any]) -> str:
+    if row["not_run"]:
+        return f"| {row['name']} | not run | {row['durability']} |"
+    if not row["correct"]:
+        return f"| ~~{row['name']}~~ | ~~{row['rate']:,}~~ | {row['wrong'][0]} |"
     return f"| {row['name']} | {row['rate']:,} | {row['durability']} |"
 
 

@@ -13,6 +13,7 @@ from benchmarks.answers import Verdict
 from benchmarks.chart import Group, bars_svg
 from benchmarks.contest import Timing
 from benchmarks.contestants import BREAKOUTS, RUNNING_MAXIMUM, Contestant
+from benchmarks.stages import WorkerCost
 
 OURS: Final = "Fiftytwo"
 TITLES: Final = {
@@ -31,6 +32,8 @@ class Result:
     timing: Timing | None
     verdict: Verdict | None
     reason: str = ""
+    is_missing: bool = False
+    """It is not installed here, which is no failure."""
 
     @property
     def rate(self) -> float:
@@ -48,9 +51,9 @@ def measured(contestant: Contestant, number: int, timing: Timing, verdict: Verdi
     return Result(contestant.name, contestant.job, number, timing, verdict)
 
 
-def not_run(contestant: Contestant, number: int, reason: str) -> Result:
-    """Return the result of a contestant that could not run, or failed."""
-    return Result(contestant.name, contestant.job, number, None, None, reason)
+def not_run(contestant: Contestant, number: int, reason: str, *, is_missing: bool = False) -> Result:
+    """Return the result of a contestant that is not installed, or failed."""
+    return Result(contestant.name, contestant.job, number, None, None, reason, is_missing)
 
 
 def load(file: Path, ticks: int, instruments: int) -> list[Result]:
@@ -102,8 +105,9 @@ def summary(
                 "memory_bytes_max": max((run.timing.memory_bytes_max for run in done if run.timing), default=0),
                 "startup_seconds": round(_median([run.timing.startup_seconds for run in done if run.timing]), 1),
                 "outputs": done[0].verdict.expected if done and done[0].verdict else 0,
-                "correct": bool(done) and not wrong,
-                "wrong": wrong,
+                "correct": bool(done) and not wrong and len(done) == len(runs),
+                "wrong": wrong or [f"no: {len(runs) - len(done)} of {len(runs)} rounds failed"],
+                "is_missing": any(run.is_missing for run in runs),
                 "not_run": "" if done else (runs[0].reason if runs else "never started"),
             }
         )
@@ -137,6 +141,47 @@ def closing_line(report: dict[str, Any]) -> str:
     return f"bench: ours {ours['rate']}/s peer {peer['rate']}/s ratio {ratio:.1f} correct {correct}"
 
 
+def worker_cost(found: Sequence[Result]) -> WorkerCost | None:
+    """Return what the worker spent on a plain tick exactly once; None where it did not run."""
+    ours = [run.timing for run in found if (run.name, run.job) == (OURS, BREAKOUTS)]
+    timings = [timing for timing in ours if timing is not None and timing.fold_cpu_seconds]
+    records = sum(timing.records for timing in timings)
+    if not records:
+        return None
+    fold = sum(timing.fold_cpu_seconds for timing in timings) / records
+    return WorkerCost(sum(timing.cpu_seconds for timing in timings) / records - fold, fold)
+
+
+def targets(report: dict[str, Any]) -> list[str]:
+    """Return what was aimed at and what came out, a line each; only of contestants that gave right answers."""
+    rates = {(row["name"], row["job"]): row["rate"] for row in report["rows"] if row["correct"]}
+
+    def rate_of(name: str, job: str = BREAKOUTS) -> float:
+        return float(rates.get((name, job), 0.0))
+
+    lines = []
+    for label, name, least in (
+        ("JSON ticks", OURS, 3_000_000),
+        ("binary ticks", f"{OURS}, binary ticks", 5_000_000),
+        ("ticks with conditions and trade ids", f"{OURS}, conditions and trade ids", 2_000_000),
+    ):
+        if rate_of(name):
+            words = f"{label}, 52-week job, exactly once: {rate_of(name):,.0f}/s"
+            lines.append(_target(words, f"{least:,}/s", rate_of(name) >= least))
+    for ours, peer, job, least in (
+        (OURS, "Kafka Streams, RocksDB, exactly once", BREAKOUTS, 10),
+        (f"{OURS} (running maximum)", "Flink, RocksDB", RUNNING_MAXIMUM, 5),
+    ):
+        if rate_of(ours, job) and rate_of(peer, job):
+            ratio = rate_of(ours, job) / rate_of(peer, job)
+            lines.append(_target(f"{job}, beside {peer}: {ratio:.1f} times its rate", f"{least}", ratio >= least))
+    return lines
+
+
+def _target(found: str, least: str, is_met: bool) -> str:
+    return f"- {found} (at least {least}: {'met' if is_met else 'NOT met'})"
+
+
 def write(report: dict[str, Any], to_json: Path, to_chart: Path) -> None:
     """Write the report as JSON, and a picture of its rates."""
     for file in (to_json, to_chart):
@@ -159,7 +204,8 @@ def _picture(report: dict[str, Any]) -> str:
         )
         for job in dict.fromkeys(row["job"] for row in report["rows"])
     ]
-    footer = f"{report['ticks']:,} JSON ticks, {report['instruments']:,} instruments; {report['machine']}"
+    ticks = f"{report['ticks']:,} ticks, JSON but where it says binary, or the first of them"
+    footer = f"{ticks}; {report['instruments']:,} instruments; {report['machine']}"
     return bars_svg(groups, footer)
 
 

@@ -39,6 +39,8 @@ class Sample:
 
     wall: float
     cpu: float
+    fold_cpu: float
+    """Of it, the thread that folds; the rest is the one that fetches."""
     positions: tuple[float, ...]
     """How many records of each partition were read."""
     metrics: dict[str, float]
@@ -59,6 +61,8 @@ class Run:
     records: int
     wall_seconds: float
     cpu_seconds: float
+    fold_cpu_seconds: float
+    """Of it, the thread that decodes, folds and commits; the rest is the one that fetches."""
     history_records: int
     history_seconds: float
     memory_bytes_max: int
@@ -66,6 +70,7 @@ class Run:
     after: dict[str, float]
     signals: int
     """In the whole session."""
+    rejected: int
     port: int
     """Where it says how far it is, for as long as it runs."""
 
@@ -202,7 +207,9 @@ def _samples(
         if metrics is not None:
             spent = process.cpu_times()
             positions = _positions(metrics, topic, published)
-            sample = Sample(time.monotonic(), spent.user + spent.system, positions, metrics)
+            folding = next(thread for thread in process.threads() if thread.id == process.pid)
+            fold_cpu = folding.user_time + folding.system_time
+            sample = Sample(time.monotonic(), spent.user + spent.system, fold_cpu, positions, metrics)
             yield sample
             if sample.records > last:
                 moved, last = time.monotonic(), sample.records
@@ -262,12 +269,14 @@ def _summary(samples: list[Sample], published: Published, memory: int, port: int
         records=int(last.records - first.records),
         wall_seconds=last.wall - first.wall,
         cpu_seconds=last.cpu - first.cpu,
+        fold_cpu_seconds=last.fold_cpu - first.fold_cpu,
         history_records=sum(published.history),
         history_seconds=begun.wall - started.wall,
         memory_bytes_max=memory,
         before=first.metrics,
         after=last.metrics,
         signals=int(_signals(samples[-1])),
+        rejected=int(samples[-1].metrics.get("fiftytwo_records_rejected_total", 0.0)),
         port=port,
     )
 

@@ -19,10 +19,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from benchmarks.answers import Breakouts, judge
 from benchmarks.broker import measured_broker
 from benchmarks.chart import Group, bars_svg
 from benchmarks.loader import BARS, Published, hold_session, publish
-from benchmarks.outputs import remove_topics
+from benchmarks.outputs import read_answers, remove_topics
 from benchmarks.progress import end_in_order, other_work, say
 from benchmarks.running import (
     TICKS_TOPIC,
@@ -33,13 +34,16 @@ from benchmarks.running import (
     worker_environment,
     worker_run,
 )
-from benchmarks.workload import MIC, Workload
+from benchmarks.workload import MIC, SESSION_DATE, Workload
 from streams.calendars import load_markets
 from streams.core.sessions import Markets
 from tests.integration.apache import ApacheUnavailable
 
 PREFIX: Final = "shapes."
 BAR_WIDTH: Final = 30
+INSTRUMENTS: Final = "instruments, mid-session"
+MORE_MAX: Final = 0.10
+SIGNALS: Final = "signals.breakouts.v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class Point:
     rate: int
     signals: int
     rejected: int
+    correct: str
+    """Whether its breakouts are the oracle's; another look-back than 52 weeks has none."""
     memory_bytes_max: int
 
 
@@ -79,7 +85,7 @@ def shapes(base: Workload, *, small_ticks: int, settled_ticks: int) -> list[Shap
     """Return every point that is measured; the first of a direction is the one that the others differ from."""
     settled = replace(base, settled=True, ticks=settled_ticks)
     counts = [base.instruments * factor for factor in (1, 5, 25)]
-    points = [Shape("instruments, mid-session", f"{count:,}", replace(settled, instruments=count)) for count in counts]
+    points = [Shape(INSTRUMENTS, f"{count:,}", replace(settled, instruments=count)) for count in counts]
     points.append(Shape("window, mid-session", "52 weeks", settled))
     points += [
         Shape("window, mid-session", f"{sessions - 1} sessions", replace(settled, history_sessions=sessions),
@@ -99,16 +105,18 @@ def shapes(base: Workload, *, small_ticks: int, settled_ticks: int) -> list[Shap
     points += [
         Shape("batch", "a megabyte", base),
         Shape("batch", "1,000 records", base, batch_records=1_000),
+        Shape("batch", "a megabyte, fewer ticks", few),
         Shape("batch", "100 records", few, batch_records=100),
         Shape("batch", "10 records", few, batch_records=10),
     ]
     every = 100
-    busy = replace(few, breakout_every=every, instruments=max(base.instruments, small_ticks // every))
+    many = replace(few, instruments=max(base.instruments, small_ticks // every))
     return [
         *points,
         Shape("load", "even", base),
         Shape("load", "market open: 90 % on 5 %", replace(base, crowded=True)),
-        Shape("load", "a breakout in every 100 ticks", busy),
+        Shape("load", f"even, {many.instruments:,} instruments, fewer ticks", many),
+        Shape("load", "the same with a breakout in every 100 ticks", replace(many, breakout_every=every)),
     ]
 
 
@@ -118,17 +126,21 @@ def measure(bootstrap: str, shape: Shape, markets: Markets, partitions: int) -> 
     apply_topics(environment)
     cores = {(os.cpu_count() or 1) - 1}
     place = (bootstrap, PREFIX + TICKS_TOPIC, partitions, shape.workload, markets, say)
+    oracle = None if shape.settings else Breakouts(SESSION_DATE)
+    observe = oracle.observe if oracle is not None else None
     try:
         with asyncio.Runner() as runner:
-            history = runner.run(publish(*place, parts=[BARS]))
+            history = runner.run(publish(*place, parts=[BARS], observe=observe))
             read_history(environment, history, say, cores=cores)
-            held = runner.run(hold_session(*place, compression=shape.compression, batch_records=shape.batch_records))
+            held = runner.run(
+                hold_session(*place, compression=shape.compression, batch_records=shape.batch_records, observe=observe)
+            )
             published = Published(history.history, held.records)
             try:
                 with worker_run(
                     environment, published, say, cores=cores, release=lambda: runner.run(held.release())
                 ) as run:
-                    return _point(shape, run)
+                    return _point(shape, run, _verdict(bootstrap, oracle))
             finally:
                 runner.run(held.close())
     finally:
@@ -141,9 +153,10 @@ def line(point: Point, greatest: float) -> str:
         return f"  {point.label:<32} too few ticks to measure"
     bar = "█" * max(1, round(BAR_WIDTH * point.cpu_ns / greatest))
     rejected = f"  {point.rejected:,} REJECTED" if point.rejected else ""
+    wrong = f"  correct: {point.correct}" if point.correct.startswith("no") else ""
     return (
         f"  {point.label:<32} {point.cpu_ns:7.0f} ns  {point.rate:>10,}/s "
-        f"{point.signals:>9,} signals {point.memory_bytes_max / 1e6:6,.0f} MB  {bar}{rejected}"
+        f"{point.signals:>9,} signals {point.memory_bytes_max / 1e6:6,.0f} MB  {bar}{rejected}{wrong}"
     )
 
 
@@ -177,11 +190,18 @@ def main() -> int:
         return 1
     print(_curves(points))
     _write(points, machine, options)
-    return 1 if any(point.rejected for point in points) else 0
+    print("\n".join(["", *targets(points)]))
+    return 1 if any(point.rejected or point.correct.startswith("no") for point in points) else 0
 
 
-def _point(shape: Shape, run: Run) -> Point:
-    rejected = run.after.get("fiftytwo_records_rejected_total", 0.0)
+def _verdict(bootstrap: str, oracle: Breakouts | None) -> str:
+    if oracle is None:
+        return "-"
+    expected = oracle.expected
+    return str(judge(expected, read_answers(bootstrap, [PREFIX + SIGNALS], oracle.read, at_least=len(expected))))
+
+
+def _point(shape: Shape, run: Run, correct: str) -> Point:
     return Point(
         direction=shape.direction,
         label=shape.label,
@@ -190,7 +210,8 @@ def _point(shape: Shape, run: Run) -> Point:
         cpu_ns=run.cpu_seconds / max(run.records, 1) * 1e9,
         rate=round(run.records / max(run.wall_seconds, 1e-9)),
         signals=run.signals,
-        rejected=int(rejected),
+        rejected=run.rejected,
+        correct=correct,
         memory_bytes_max=run.memory_bytes_max,
     )
 
@@ -201,6 +222,16 @@ def by_direction(points: Sequence[Point]) -> dict[str, list[Point]]:
     for point in points:
         found.setdefault(point.direction, []).append(point)
     return found
+
+
+def targets(points: Sequence[Point]) -> list[str]:
+    """Return how much more a tick costs with the most instruments than with the fewest, and the aim."""
+    some = by_direction(points).get(INSTRUMENTS, [])
+    if len(some) < 2 or not some[0].cpu_ns:
+        return []
+    more = some[-1].cpu_ns / some[0].cpu_ns - 1
+    words = f"{some[-1].label} instruments cost {more:+.0%} a tick beside {some[0].label}"
+    return [f"- {INSTRUMENTS}: {words} (at most +10%: {'met' if more <= MORE_MAX else 'NOT met'})"]
 
 
 def _curves(points: Sequence[Point]) -> str:

@@ -28,6 +28,14 @@ FETCH_BYTES: Final = 4 << 20  # what a fetch brings at most, as the worker is co
 APPEND_MS: Final = 1_790_000_000_000  # any time after the session
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerCost:
+    """CPU seconds a record of a worker's two threads: the one that fetches, and the one that does all else."""
+
+    fetch_seconds: float
+    fold_seconds: float
+
+
 STAGES: Final = ("CRC", "record columns", "decode", "step", "encode")
 
 
@@ -67,20 +75,20 @@ def measure_stages(workload: Workload, markets: Markets, progress: Callable[[str
     return stages
 
 
-def profile(stages: Stages, worker_seconds: float = 0.0) -> list[tuple[str, float]]:
+def profile(stages: Stages, worker: WorkerCost | None = None) -> list[tuple[str, float]]:
     """Return what a tick costs, stage by stage, in nanoseconds of CPU time.
 
     Args:
         stages: What `measure_stages` measured.
-        worker_seconds: CPU seconds a record of a worker over the same records, for the row of what is around the
-            stages; 0 leaves it out.
+        worker: What a worker spent on the same records, for the rows of what is around the stages.
     """
     rows = [(stage, seconds / stages.records * 1e9) for stage, seconds in stages.seconds.items()]
     at = [stage for stage, _ in rows].index("decode")
     rows.insert(at + 1, ("of that, intern", stages.intern_seconds / stages.records * 1e9))
-    if worker_seconds:
+    if worker is not None:
+        rows.insert(0, ("fetch", worker.fetch_seconds * 1e9))
         # The worker's own timers are wall time and count what its fetching thread does meanwhile: take the difference.
-        rows.insert(0, ("fetch, shell and commits", (worker_seconds - stages.total / stages.records) * 1e9))
+        rows.append(("commits and shell", (worker.fold_seconds - stages.total / stages.records) * 1e9))
     return rows
 
 

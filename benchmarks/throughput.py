@@ -15,7 +15,7 @@ import time
 from typing import Final
 
 from benchmarks.running import Run, measure_worker
-from benchmarks.stages import Stages, measure_stages, profile, profile_text
+from benchmarks.stages import Stages, WorkerCost, measure_stages, profile, profile_text
 from benchmarks.workload import MIC, Workload
 from streams.calendars import load_markets
 
@@ -51,7 +51,10 @@ def main() -> int:
                 compression=options.compression,
             )
         _print_run(run)
-    print_stages(measure_stages(workload, markets, _progress), run)
+    cost = None
+    if run is not None:
+        cost = WorkerCost((run.cpu_seconds - run.fold_cpu_seconds) / run.records, run.fold_cpu_seconds / run.records)
+    print_stages(measure_stages(workload, markets, _progress), cost)
     return 0
 
 
@@ -91,11 +94,12 @@ def _print_run(run: Run) -> None:
     _line("history", f"{run.history_records:,} bars in {run.history_seconds:.1f} s")
 
 
-def print_stages(stages: Stages, run: Run | None) -> None:
-    """Print what each stage costs, and with a run of a worker what its shell costs beside them."""
+def print_stages(stages: Stages, worker: WorkerCost | None) -> None:
+    """Print what each stage costs, and with the cost of a worker what is around them."""
     print()
-    print("The stages by themselves, in CPU time of one process without a broker")
-    print(profile_text(profile(stages, run.cpu_seconds / run.records if run is not None else 0.0)))
+    around = "; fetch, commits and shell in a worker" if worker is not None else ""
+    print(f"The stages by themselves, in CPU time of one process without a broker{around}")
+    print(profile_text(profile(stages, worker)))
     _line(
         "bytes a record",
         f"{stages.value_bytes / stages.records:.0f} of JSON, {stages.log_bytes / stages.records:.0f} in the log",

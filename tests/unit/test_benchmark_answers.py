@@ -11,10 +11,12 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 
+import orjson
 import pytest
 
 from benchmarks import report as report_page
 from benchmarks import results
+from benchmarks import shapes as shapes_page
 from benchmarks.answers import Breakouts, RunningMaximum, judge
 from benchmarks.contest import Timing
 from benchmarks.contestants import BREAKOUTS, CONTESTANTS, Contestant
@@ -108,6 +110,62 @@ def test_contestant_that_could_not_run_is_named_with_its_reason() -> None:
     report = results.summary([results.not_run(peer, 0, "expected Java\nfound none")], [peer], 1, 1, "a machine")
 
     assert f"| {peer.name} | 1 | not run: expected Java |" in results.table(report)
+
+
+def test_contestant_that_failed_in_one_round_is_struck_out() -> None:
+    """Two good rounds do not make up for one that ended early, nor is it excused like one that is not installed."""
+    peer = CONTESTANTS[1]
+    found = [result(peer, 3_000, RIGHT), results.not_run(peer, 1, "ended early")]
+
+    row = results.summary(found, [peer], 1_000, 2, "a machine")["rows"][0]
+
+    assert (row["correct"], row["is_missing"], row["wrong"]) == (False, False, ["no: 1 of 2 rounds failed"])
+    missing = results.not_run(peer, 0, "found no Java", is_missing=True)
+    assert results.summary([missing], [peer], 1_000, 2, "a machine")["rows"][0]["is_missing"]
+
+
+def test_targets_are_judged_by_right_answers_alone() -> None:
+    """Each says what was aimed at and what came out; a rate with a wrong answer is none."""
+    ours = next(one for one in CONTESTANTS if one.name == "Fiftytwo")
+    peer = next(one for one in CONTESTANTS if one.name.endswith("exactly once") and one.job == BREAKOUTS)
+
+    def said(records: int, answers: list[tuple[str, Decimal]]) -> list[str]:
+        found = [result(ours, 2_990_000, RIGHT), result(peer, records, answers)]
+        return results.targets(results.summary(found, [ours, peer], 1_000, 2, "a machine"))
+
+    rate = "- JSON ticks, 52-week job, exactly once: 2,990,000/s (at least 3,000,000/s: NOT met)"
+    ratio = "- 52-week, beside Kafka Streams, RocksDB, exactly once: 10.0 times its rate (at least 10: met)"
+    assert said(299_000, RIGHT) == [rate, ratio]
+    assert said(299_000, RIGHT[:1]) == [rate]
+
+
+def test_flatness_is_the_dearest_row_beside_the_first() -> None:
+    """50,000 instruments may cost a tenth more than 2,000."""
+    point = shapes_page.Point(shapes_page.INSTRUMENTS, "2,000", 9, 9, 200.0, 1, 1, 0, "yes", 1)
+    many = dataclasses.replace(point, label="50,000", cpu_ns=222.0)
+
+    assert shapes_page.targets([point, many]) == [
+        "- instruments, mid-session: 50,000 instruments cost +11% a tick beside 2,000 (at most +10%: NOT met)"
+    ]
+    assert shapes_page.targets([point]) == []
+
+
+def test_middle_of_a_session_stays_between_its_best_prices() -> None:
+    """Every instrument trades eight distinct prices first, and nothing at or beyond them after that."""
+    markets = load_markets([MIC])
+    workload = Workload(instruments=40, ticks=4_000, history_sessions=20, settled=True)
+
+    seen: dict[str, list[Decimal]] = {}
+    for chunk in ticks(workload, markets):
+        for value in chunk.values:
+            tick = orjson.loads(value)
+            seen.setdefault(tick["instrument"], []).append(Decimal(tick["price"]))
+
+    assert len(seen) == 40
+    for prices in seen.values():
+        first, later = sorted(prices[:8]), prices[8:]
+        assert len(set(first)) == 8
+        assert first[3] < min(later) <= max(later) < first[4]
 
 
 def test_slower_contestants_read_the_first_of_the_same_ticks() -> None:
