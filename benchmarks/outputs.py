@@ -45,7 +45,7 @@ def remove_topics(bootstrap: str, is_removed: Callable[[str], bool]) -> None:
 def read_answers(bootstrap: str, topics: Sequence[str], read: Read, *, at_least: int) -> list[Answer]:
     """Return what stands in output topics for a reader of committed records.
 
-    The last commit may be under way: what is missing is waited for, for some seconds, and what may come too many for one.
+    The last commit may be under way: what is missing is waited for, for some seconds; what may be too many, for one.
     """
     deadline = time.monotonic() + TAIL_SECONDS_MAX
     while len(_read_all(bootstrap, topics, read)) < at_least and time.monotonic() < deadline:
