@@ -147,7 +147,7 @@ def _arguments(entry: Entry) -> list[str]:
     return [*found, "--session", *entry.session]
 
 
-_STREAMS: Final = "Processor API, one thread, cached store, Jackson; polls of 5,000 records"
+_STREAMS: Final = "Processor API, one thread, cached store, Jackson; polls and buffers of 5,000 records"
 _NO_STATE: Final = "none: state in memory"
 
 CONTESTANTS: Final = (

@@ -4,19 +4,27 @@ public final class Report {
         (com.sun.management.OperatingSystemMXBean) java.lang.management.ManagementFactory.getOperatingSystemMXBean();
 
     private final long history;
+    private final long opening;
     private final long records;
     private long seen;
     private long ofHistory;
+    private boolean begun;
 
-    /** With history, the measurement begins when the last record of it was read; without, at the first record. */
+    /**
+     * With history, the measurement begins when all of it and a tenth of the session were read; without, at the first
+     * record.
+     */
     public Report(long history, long records) {
         this.history = history;
         this.records = records;
+        opening = history == 0 ? 1 : history + (records - history) / 10;
     }
 
     /** Counts one record of the session. */
     public void record() {
-        if (seen++ == 0 && history == 0) {
+        seen++;
+        if (!begun && ofHistory == history && seen >= opening) {
+            begun = true;
             say("start");
         }
         if (seen == records) {
@@ -26,13 +34,8 @@ public final class Report {
 
     /** Counts one record of the history. */
     public void historyRecord() {
-        seen++;
-        if (++ofHistory == history) {
-            say("start");
-        }
-        if (seen == records) {
-            say("end");
-        }
+        ofHistory++;
+        record();
     }
 
     private void say(String at) {

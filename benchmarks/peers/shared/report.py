@@ -15,20 +15,23 @@ import time
 class Report:
     """Counts records and says when the measured part begins and ends.
 
-    With history, it begins when the last record of the history was read; without, at the first record.
+    With history, it begins when all of it and a tenth of the session were read; without, at the first record.
     """
 
     def __init__(self, history: int, records: int) -> None:
         self._history = history
+        self._opening = history + (records - history) // 10 if history else 1
         self._records = records
         self._seen = 0
         self._of_history = 0
+        self._has_begun = False
 
     def record(self) -> None:
         """Count one record of the session."""
-        if self._seen == 0 and self._history == 0:
-            self._say("start")
         self._seen += 1
+        if not self._has_begun and self._of_history == self._history and self._seen >= self._opening:
+            self._has_begun = True
+            self._say("start")
         if self._seen == self._records:
             self._say("end")
 
@@ -45,10 +48,8 @@ class Report:
 
     def history_record(self) -> None:
         """Count one record of the history."""
-        self._seen += 1
         self._of_history += 1
-        if self._of_history == self._history:
-            self._say("start")
+        self.record()
 
     def _say(self, at: str) -> None:
         line = {"at": at, "records": self._seen, "wall": time.monotonic(), "cpu": time.process_time()}
