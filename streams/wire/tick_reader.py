@@ -82,7 +82,7 @@ MEMORY_WORDS: Final = _SHAPE + _SEGMENT_WORDS * _SEGMENTS_MAX
 _FAR: Final = 16  # records between asking for a cache line and its use
 _NEAR: Final = 8
 
-_WIDE: Final = 8_192  # slots of a hash table that, with its ids, does not stay in the processor's nearest caches
+WIDE: Final = 8_192  # slots of a hash table that, with its ids, does not stay in the processor's nearest caches
 
 _RECORD_BYTES_MIN: Final = 8  # what `word_at` asks for; the shortest tick has more
 
@@ -125,7 +125,7 @@ def read_ticks(
     source, memory = pointer_to(buffer), pointer_to(memory_array)
     slots, keys, table = pointer_to(slots_array), pointer_to(keys_array), pointer_to(table_array)
     memory[SLOT_MASK] = slots_array.size - 1
-    is_wide = slots_array.size >= _WIDE
+    is_wide = slots_array.size >= WIDE
     stopped = frames.size
     for index in range(start, frames.size):
         if is_wide:

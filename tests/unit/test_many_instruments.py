@@ -9,6 +9,7 @@ import pytest
 from streams.core.instruments import ID_BYTES, Instruments
 from streams.wire.batches import frame_values
 from streams.wire.binary_ticks import encode_tick
+from streams.wire.tick_reader import WIDE
 from streams.wire.ticks import TickDecoder
 
 NAMES = [f"XNYS:S{number:04d}" for number in range(3_000)] + ["XNYS:" + "L" * (ID_BYTES - 5), "XNYS:A", "XNYS:T"]
@@ -24,7 +25,7 @@ def table() -> Instruments:
     instruments = Instruments(["XNYS"])
     for name in NAMES:
         instruments.row(name)
-    assert instruments.slots.size >= 8_192, "expected a table that is wide enough to be asked ahead"
+    assert instruments.slots.size >= WIDE, "expected a table that is wide enough to be asked ahead"
     return instruments
 
 
