@@ -20,7 +20,7 @@ NOWHERE = -1
 
 
 @njit
-def side_of(hot: Any, warm: Any, tape: Any, price: int, band: int) -> int:
+def side_of(hot: Any, warm: Any, tape: Any, price: Any, band: Any) -> int:
     return far_out_side(hot[0], warm[0], tape[0], price, band)
 
 
