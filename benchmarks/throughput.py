@@ -91,6 +91,7 @@ def _print_run(run: Run) -> None:
     _line("signals out", f"{run.signals:,}")
     waited = run.after["fiftytwo_commit_seconds_sum"] - run.before["fiftytwo_commit_seconds_sum"]
     _line("in commits (wall)", f"{waited:.2f} s, all partitions together")
+    _line("first record", f"{run.first_seconds:.1f} s after its process began")
     _line("history", f"{run.history_records:,} bars in {run.history_seconds:.1f} s")
 
 
