@@ -14,6 +14,7 @@ from benchmarks.chart import Group, bars_svg
 from benchmarks.contest import Timing
 from benchmarks.contestants import BREAKOUTS, RUNNING_MAXIMUM, Contestant
 from benchmarks.stages import WorkerCost
+from streams.core.compiled import cache_folder
 
 OURS: Final = "Fiftytwo"
 TITLES: Final = {
@@ -57,11 +58,11 @@ def not_run(contestant: Contestant, number: int, reason: str, *, is_missing: boo
 
 
 def load(file: Path, ticks: int, instruments: int) -> list[Result]:
-    """Return the runs of a report that came to their end; none where it is about other ticks, or not there."""
+    """Return the runs of a report that came to their end; none where it is about other ticks or code, or not there."""
     if not file.exists():
         return []
     report = json.loads(file.read_text())
-    if (report["ticks"], report["instruments"]) != (ticks, instruments):
+    if (report["ticks"], report["instruments"], report.get("sources")) != (ticks, instruments, cache_folder().name):
         return []
     return [
         Result(run["name"], run["job"], run["number"], Timing(**run["timing"]), Verdict(**run["verdict"]))
@@ -113,7 +114,8 @@ def summary(
         )
     rows.sort(key=lambda row: (row["job"] != BREAKOUTS, -float(str(row["rate"]))))
     kept = [asdict(result) for result in found]
-    return {"machine": machine, "ticks": ticks, "instruments": instruments, "rows": rows, "runs": kept}
+    about = {"machine": machine, "ticks": ticks, "instruments": instruments, "sources": cache_folder().name}
+    return {**about, "rows": rows, "runs": kept}
 
 
 def table(report: dict[str, Any]) -> str:

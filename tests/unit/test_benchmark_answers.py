@@ -275,6 +275,8 @@ def test_finished_runs_are_resumed_only_for_the_same_ticks(tmp_path: Path) -> No
 
     assert results.load(tmp_path / "bench.json", 1_000, 2) == found[:1]
     assert results.load(tmp_path / "bench.json", 2_000, 2) == []
+    (tmp_path / "old.json").write_text(json.dumps({**report, "sources": "others"}))
+    assert results.load(tmp_path / "old.json", 1_000, 2) == []
     results.write(
         results.summary(found[:1], [peer], 1_000, 2, "a machine"), tmp_path / "bench.json", tmp_path / "bench.svg"
     )
