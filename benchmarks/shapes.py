@@ -116,8 +116,10 @@ def shapes(base: Workload, *, small_ticks: int, settled_ticks: int) -> list[Shap
         Shape("load", "even", base),
         Shape("load", "market open: 90 % on 5 %", replace(base, crowded=True)),
         Shape("load", f"even, {many.instruments:,} instruments, fewer ticks", many),
-        Shape("load", "the same with a breakout in every 100 ticks", replace(many, breakout_every=every)),
-    ]
+        # Such jumps would be held as bad prints.
+        Shape("load", "the same with a breakout in every 100 ticks", replace(many, breakout_every=every),
+              settings=(("RULES_BAD_PRINT_BAND", "0"),)),
+    ]  # fmt: skip
 
 
 def measure(bootstrap: str, shape: Shape, markets: Markets, partitions: int) -> Point:
@@ -126,7 +128,7 @@ def measure(bootstrap: str, shape: Shape, markets: Markets, partitions: int) -> 
     apply_topics(environment)
     cores = {(os.cpu_count() or 1) - 1}
     place = (bootstrap, PREFIX + TICKS_TOPIC, partitions, shape.workload, markets, say)
-    oracle = None if shape.settings else Breakouts(SESSION_DATE)
+    oracle = None if "RULES_LOOKBACK" in dict(shape.settings) else Breakouts(SESSION_DATE)
     observe = oracle.observe if oracle is not None else None
     try:
         with asyncio.Runner() as runner:
