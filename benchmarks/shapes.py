@@ -116,9 +116,9 @@ def shapes(base: Workload, *, small_ticks: int, settled_ticks: int) -> list[Shap
         Shape("load", "even", base),
         Shape("load", "market open: 90 % on 5 %", replace(base, crowded=True)),
         Shape("load", f"even, {many.instruments:,} instruments, fewer ticks", many),
-        # Such jumps would be held as bad prints.
+        # Such jumps would be held as bad prints, or withheld as splits that nobody announced.
         Shape("load", "the same with a breakout in every 100 ticks", replace(many, breakout_every=every),
-              settings=(("RULES_BAD_PRINT_BAND", "0"),)),
+              settings=(("RULES_BAD_PRINT_BAND", "0"), ("RULES_SPLIT_GUARD", "false"))),
     ]  # fmt: skip
 
 
