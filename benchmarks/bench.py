@@ -27,7 +27,7 @@ from benchmarks.loader import PARTS, TRADES, publish
 from benchmarks.outputs import make_topic, read_answers, remove_topics
 from benchmarks.progress import end_in_order, other_work, say
 from benchmarks.results import Result
-from benchmarks.running import TICKS_TOPIC, apply_topics, warm_up, worker_environment, worker_run
+from benchmarks.running import SIGNALS_TOPIC, TICKS_TOPIC, apply_topics, warm_up, worker_environment, worker_run
 from benchmarks.stages import measure_stages, profile
 from benchmarks.throughput import print_stages
 from benchmarks.toolchain import Unavailable
@@ -40,7 +40,6 @@ from tests.integration.apache import ApacheUnavailable
 RATE_MIN: Final = 5_000  # records a second: who is slower is stopped
 PREFIX: Final = "bench."
 QUICK: Final = (("Fiftytwo", BREAKOUTS), ("Kafka Streams, RocksDB, exactly once", BREAKOUTS))
-SIGNALS: Final = "signals.breakouts.v1"
 
 
 class Field:
@@ -92,7 +91,7 @@ class Field:
         cores = {(os.cpu_count() or 1) - 1} if contestant.one_core else None
         if contestant.command is None:
             with self._worker(contestant, mark, cores or set()) as timing:
-                yield timing, [PREFIX + SIGNALS]
+                yield timing, [PREFIX + SIGNALS_TOPIC]
             return
         output = f"out.{mark}"
         make_topic(self.bootstrap, output, self.partitions)

@@ -34,7 +34,15 @@ from benchmarks.outputs import make_topic, remove_topics
 from benchmarks.progress import end_in_order, other_work, say
 from benchmarks.pulses import bar_of, names
 from benchmarks.receiver import Receiver, receiving
-from benchmarks.running import TICKS_TOPIC, apply_topics, consumed, warm_up, worker_environment, worker_run
+from benchmarks.running import (
+    SIGNALS_TOPIC,
+    TICKS_TOPIC,
+    apply_topics,
+    consumed,
+    warm_up,
+    worker_environment,
+    worker_run,
+)
 from benchmarks.workload import MIC, SESSION_DATE
 from streams.calendars import load_markets
 from streams.core.sessions import Markets
@@ -45,7 +53,6 @@ DELIVERIES: Final = ["exactly_once", "at_least_once"]
 LOADS: Final = (0.01, 0.5, 0.9)
 QUIET_INSTRUMENTS: Final = 1_000
 SESSIONS: Final = 262
-SIGNALS: Final = "signals.breakouts.v1"
 TAIL_SECONDS: Final = 60.0  # a backlog is waited for, so that it does not delay the next measurement
 SETTLE_SECONDS: Final = 2.0
 WARM_UP_LOAD: Final = 0.5
@@ -149,7 +156,7 @@ async def measure_ours(bootstrap: str, market: Market, options: argparse.Namespa
         cores = set() if options.unpinned else {(os.cpu_count() or 1) - 1}
         with worker_run(environment, published, say, cores=cores) as run:
             label = f"Fiftytwo, {delivery.replace('_', ' ')}"
-            with receiving(bootstrap, prefix + SIGNALS, market.partitions) as receiver:
+            with receiving(bootstrap, prefix + SIGNALS_TOPIC, market.partitions) as receiver:
                 rate = options.rate or await _held(generator, market, run.port, prefix + TICKS_TOPIC)
                 print(f"{label}: full rate {rate:,.0f}/s, held", flush=True)
                 # The broker has written no signal yet: its code for that is compiled while these are on their way.

@@ -30,6 +30,7 @@ OPENING_SHARE: Final = 0.1
 STALL_SECONDS_MAX: Final = 120.0
 STOP_SECONDS_MAX: Final = 60.0  # in good order it writes a snapshot of everything
 TICKS_TOPIC: Final = "market.ticks.v1"
+SIGNALS_TOPIC: Final = "signals.breakouts.v1"
 COMMAND: Final = (str(Path(sys.executable).parent / "fiftytwo"),)
 
 

@@ -26,6 +26,7 @@ from benchmarks.loader import BARS, Published, hold_session, publish
 from benchmarks.outputs import read_answers, remove_topics
 from benchmarks.progress import end_in_order, other_work, say
 from benchmarks.running import (
+    SIGNALS_TOPIC,
     TICKS_TOPIC,
     Run,
     apply_topics,
@@ -43,7 +44,6 @@ PREFIX: Final = "shapes."
 BAR_WIDTH: Final = 30
 INSTRUMENTS: Final = "instruments, mid-session"
 MORE_MAX: Final = 0.10
-SIGNALS: Final = "signals.breakouts.v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ def _verdict(bootstrap: str, oracle: Breakouts | None) -> str:
     if oracle is None:
         return "-"
     expected = oracle.expected
-    return str(judge(expected, read_answers(bootstrap, [PREFIX + SIGNALS], oracle.read, at_least=len(expected))))
+    return str(judge(expected, read_answers(bootstrap, [PREFIX + SIGNALS_TOPIC], oracle.read, at_least=len(expected))))
 
 
 def _point(shape: Shape, run: Run, correct: str) -> Point:
